@@ -1,0 +1,83 @@
+"""The driver: starts and stops replicas on one substrate.
+
+A driver keeps no memory of its own: what runs is found by listing, ownership by label, identity by computed name.
+Every verb is idempotent and safe to retry after a lost reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from modelport.core.replicas import LogLine, Replica, ReplicaSpec
+
+
+class DriverState(StrEnum):
+    """UNDETECTED: the substrate is not there; UNHEALTHY: there, but it does not work; HEALTHY."""
+
+    UNDETECTED = "UNDETECTED"
+    UNHEALTHY = "UNHEALTHY"
+    HEALTHY = "HEALTHY"
+
+
+@dataclass(frozen=True)
+class DriverHealth:
+    """What is known of the substrate; `remedy` says what to do when it is not healthy."""
+
+    state: DriverState
+    version: str = ""
+    message: str = ""
+    remedy: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+class Driver(Protocol):
+    """Seven verbs. `list()` is the truth; `events()` is a hint that may lose entries."""
+
+    name: str
+
+    async def health(self) -> DriverHealth:
+        """Return whether the substrate can run replicas now. Never raises."""
+        ...
+
+    async def pin(self, image: str) -> str:
+        """Return an immutable reference to what `image` means now, fetching it when it is not there.
+
+        Raises:
+            ImageNotFound, ImageUnauthorized, NoSpace: asking again would give the same answer.
+            EngineUnreachable: it may work later.
+        """
+        ...
+
+    async def list(self) -> list[Replica]:
+        """Return every replica of this installation, running or dead. Raises EngineUnreachable."""
+        ...
+
+    async def ensure(self, spec: ReplicaSpec) -> None:
+        """Make the replica run; return before it is ready.
+
+        The same name with the same digest and attempt exists, running or dead: nothing happens. Another digest or a
+        lower attempt: the old one is stopped first (its logs are kept) and the new one takes its name.
+
+        Raises:
+            ReplicaCannotStart, ImageNotFound: asking again would give the same answer.
+            EngineUnreachable: it may work later.
+        """
+        ...
+
+    async def stop(self, name: str, *, grace_s: float) -> None:
+        """SIGTERM, wait up to `grace_s`, SIGKILL, remove; keep its logs. A missing replica is no error."""
+        ...
+
+    def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncIterator[LogLine]:
+        """Yield the last `tail` lines over all attempts of this name, oldest first, dead and removed ones included.
+
+        With `follow`, go on with new lines until the consumer stops. An unknown name yields nothing.
+        """
+        ...
+
+    def events(self) -> AsyncIterator[str]:
+        """Yield names of replicas that changed. Lossy and endless; ends or raises only when the substrate goes away."""
+        ...
