@@ -34,30 +34,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class Code(Enum):
     """`google.rpc.Code`: number, HTTP status, and whether the same call may simply be retried."""
 
-    CANCELLED = (1, 499, False)
-    INVALID_ARGUMENT = (3, 400, False)
-    DEADLINE_EXCEEDED = (4, 504, True)
-    NOT_FOUND = (5, 404, False)
-    ALREADY_EXISTS = (6, 409, False)
-    PERMISSION_DENIED = (7, 403, False)
-    RESOURCE_EXHAUSTED = (8, 429, True)
-    FAILED_PRECONDITION = (9, 400, False)
-    ABORTED = (10, 409, True)
-    UNIMPLEMENTED = (12, 501, False)
-    INTERNAL = (13, 500, False)
-    UNAVAILABLE = (14, 503, True)
-    UNAUTHENTICATED = (16, 401, False)
+    CANCELLED = "CANCELLED", 1, 499, False
+    INVALID_ARGUMENT = "INVALID_ARGUMENT", 3, 400, False
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED", 4, 504, True
+    NOT_FOUND = "NOT_FOUND", 5, 404, False
+    ALREADY_EXISTS = "ALREADY_EXISTS", 6, 409, False
+    PERMISSION_DENIED = "PERMISSION_DENIED", 7, 403, False
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED", 8, 429, True
+    FAILED_PRECONDITION = "FAILED_PRECONDITION", 9, 400, False
+    ABORTED = "ABORTED", 10, 409, True
+    UNIMPLEMENTED = "UNIMPLEMENTED", 12, 501, False
+    INTERNAL = "INTERNAL", 13, 500, False
+    UNAVAILABLE = "UNAVAILABLE", 14, 503, True
+    UNAUTHENTICATED = "UNAUTHENTICATED", 16, 401, False
 
-    def __init__(self, number: int, http_status: int, retryable: bool) -> None:
-        self.number = number
-        self.http_status = http_status
-        self.retryable = retryable
+    number: int
+    http_status: int
+    retryable: bool
+
+    def __new__(cls, value: str, number: int, http_status: int, retryable: bool) -> Self:
+        """Make the name the value, so that a code is stored and sent as text."""
+        code = object.__new__(cls)
+        code._value_ = value
+        code.number, code.http_status, code.retryable = number, http_status, retryable
+        return code
 
 
 @dataclass(frozen=True)
