@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     probe_timeout_s: float = Field(default=10, gt=0, description="Longest wait for one health answer.")
     probe_failures: int = Field(default=4, ge=1, description="Consecutive failures that count: 4 in the contract.")
     probe_start_period_s: float = Field(default=0.03, gt=0, description="Pause between probes while a replica starts.")
+    prepare_deadline_s: float = Field(
+        default=3600, gt=0, description="Longest time that an engine or object store may be away during create."
+    )
     create_deadline_s: float = Field(default=300, gt=0, description="A version not READY by then is FAILED.")
     start_attempts: int = Field(default=2, ge=1, description="Starts that may fail before a new version is FAILED.")
     stop_grace_s: float = Field(default=10, ge=0, description="Time between SIGTERM and SIGKILL.")

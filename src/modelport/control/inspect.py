@@ -1,0 +1,183 @@
+"""What can be seen of the platform and of one version, for people: status, conditions, replicas, logs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from anyio import create_memory_object_stream, create_task_group, move_on_after
+from anyio.streams.memory import MemoryObjectSendStream
+
+from modelport.control.fleet import Fleet
+from modelport.control.probe import Prober
+from modelport.core.conditions import Condition, Truth
+from modelport.core.names import VersionName
+from modelport.core.replicas import Address, Exit, LogLine, Replica, ReplicaState
+from modelport.core.resources import Model, Version, VersionState
+from modelport.core.version_replicas import replica_names
+from modelport.drivers.base import Driver, DriverHealth, DriverState
+from modelport.gateway.base import Gateway, GatewayStatus
+from modelport.store.store import Store
+
+
+@dataclass(frozen=True)
+class ReplicaView:
+    """One replica, with whether its last health checks count as healthy."""
+
+    name: str
+    state: ReplicaState
+    attempt: int
+    healthy: bool
+    address: Address | None = None
+    started_at: datetime | None = None
+    exit: Exit | None = None
+
+
+@dataclass(frozen=True)
+class VersionView:
+    """One version with the way it has come: conditions in order, replicas as the substrate shows them."""
+
+    version: Version
+    is_default: bool
+    conditions: tuple[Condition, ...]
+    replicas: tuple[ReplicaView, ...]
+
+
+@dataclass(frozen=True)
+class VersionSummary:
+    """One line of `modelport status`; `cause` is one sentence for whatever is not well, or empty."""
+
+    name: VersionName
+    state: VersionState
+    since: datetime
+    ready: int
+    wanted: int
+    is_default: bool
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class PlatformStatus:
+    """The platform at a glance."""
+
+    version: str
+    listen: str
+    driver: str
+    driver_health: DriverHealth
+    gateway: GatewayStatus
+    versions: tuple[VersionSummary, ...]
+
+
+class Inspector(Protocol):
+    """Implemented by the control plane; the API turns it into JSON. Reads only."""
+
+    async def status(self) -> PlatformStatus:
+        """Return the platform at a glance; never waits for a substrate that does not answer."""
+        ...
+
+    async def inspect(self, name: VersionName) -> VersionView:
+        """Return one version with conditions and replicas. Raises VersionNotFound."""
+        ...
+
+    def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncIterator[tuple[str, LogLine]]:
+        """Yield (replica name, line) over all replicas of a version, dead and removed ones included.
+
+        Each replica gives its last `tail` lines; with `follow` new lines go on until the consumer stops.
+        """
+        ...
+
+
+class PlatformInspector:
+    """Answers from the store and from what the control loop has seen; asks the driver for its health and logs only."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        driver: Driver,
+        gateway: Gateway,
+        fleet: Fleet,
+        prober: Prober,
+        version: str,
+        listen: str,
+    ) -> None:
+        self._store = store
+        self._driver = driver
+        self._gateway = gateway
+        self._fleet = fleet
+        self._prober = prober
+        self._version = version
+        self._listen = listen
+
+    async def status(self) -> PlatformStatus:
+        """Return the platform at a glance."""
+        versions, models = await self._store.read(lambda tx: (tx.all(Version), tx.all(Model)))
+        defaults = {VersionName(m.name.project, m.name.model, m.default_version) for m in models if m.default_version}
+        health = DriverHealth(DriverState.UNHEALTHY, message="no answer within 2 s", remedy="Look at the engine")
+        with move_on_after(2):
+            health = await self._driver.health()
+        return PlatformStatus(
+            version=self._version,
+            listen=self._listen,
+            driver=self._driver.name,
+            driver_health=health,
+            gateway=self._gateway.status(),
+            versions=tuple(_summary(version, version.name in defaults) for version in versions),
+        )
+
+    async def inspect(self, name: VersionName) -> VersionView:
+        """Return one version with conditions and replicas."""
+        version, model = await self._store.read(lambda tx: (tx.get(Version, name), tx.find(Model, name.model_name)))
+        replicas = [
+            ReplicaView(
+                name=replica.name,
+                state=replica.state,
+                attempt=replica.attempt,
+                healthy=self._healthy(replica),
+                address=replica.address,
+                started_at=replica.started_at,
+                exit=replica.exit,
+            )
+            for _, replica in sorted(self._fleet.of(str(name)).items())
+        ]
+        is_default = model is not None and model.default_version == name.version
+        return VersionView(version, is_default, version.status.conditions, tuple(replicas))
+
+    async def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncIterator[tuple[str, LogLine]]:
+        """Yield (replica name, line) over all replicas of a version."""
+        version = await self._store.read(lambda tx: tx.get(Version, name))
+        names = dict.fromkeys((*replica_names(version), *self._fleet.of(str(name))))
+        send, receive = create_memory_object_stream[tuple[str, LogLine]](100)
+
+        async def read(replica: str, into: MemoryObjectSendStream[tuple[str, LogLine]]) -> None:
+            async with into:
+                async for line in self._driver.logs(replica, tail=tail, follow=follow):
+                    await into.send((replica, line))
+
+        async with create_task_group() as tasks:
+            async with send:
+                for replica in names:
+                    tasks.start_soon(read, replica, send.clone())
+            async with receive:
+                async for item in receive:
+                    yield item
+            tasks.cancel_scope.cancel()
+
+    def _healthy(self, replica: Replica) -> bool:
+        health = self._prober.health(replica.name)
+        running = replica.state is ReplicaState.RUNNING
+        return running and health is not None and health.attempt == replica.attempt and health.healthy
+
+
+def _summary(version: Version, is_default: bool) -> VersionSummary:
+    status = version.status
+    since = max((c.since for c in status.conditions), default=version.create_time)
+    cause = ""
+    if status.error is not None:
+        cause = status.error.message.splitlines()[0]
+    elif status.ready_replicas < version.nodes:
+        untrue = [c for c in status.conditions if c.status is not Truth.TRUE]
+        cause = f"{untrue[0].type}: {untrue[0].message}" if untrue else ""
+    return VersionSummary(version.name, version.state, since, status.ready_replicas, version.nodes, is_default, cause)

@@ -1,0 +1,34 @@
+"""From evidence to the words of a failed version: phase, exit, last log lines, probe transcript. Pure."""
+
+from __future__ import annotations
+
+from modelport.core.errors import Error, VersionCannotBecomeReady
+from modelport.doctor.evidence import Evidence
+
+_HINTS = {
+    "image": "Check the image reference, and that the engine may pull it",
+    "artifacts": "Check deploymentUri, and the credentials that modelport runs with",
+    "start": "Read the log lines; start the container by hand with the same command, args and env",
+    "listen": "Listen on 0.0.0.0 and on the port in AIP_HTTP_PORT",
+    "health": "Answer 200 on the health route, or set routes.health to the path that does",
+    "route": "Look at the gateway with `modelport status`",
+}
+
+
+def summarise(evidence: Evidence) -> Error:
+    """Return the failure as an error: one sentence first, then what was seen, bounded."""
+    lines = [f"Version `{evidence.version}` cannot become ready ({evidence.phase}): {evidence.error}"]
+    if evidence.exits:
+        lines.append("Exits: " + "; ".join(str(end) for end in evidence.exits))
+    if evidence.probes:
+        lines.append("Probes:")
+        lines += [f"  {probe}" for probe in evidence.probes]
+    if evidence.log_tail:
+        lines.append(f"Last {len(evidence.log_tail)} log lines:")
+        lines += [f"  {line.text}" for line in evidence.log_tail]
+    elif evidence.phase in ("start", "listen", "health"):
+        lines.append("The container wrote nothing to its output.")
+    metadata = {"phase": evidence.phase, "driver": evidence.driver, "elapsed_s": f"{evidence.elapsed_s:.1f}"}
+    if evidence.exits and (code := evidence.exits[-1].code) is not None:
+        metadata["exit_code"] = str(code)
+    return VersionCannotBecomeReady("\n".join(lines), hint=_HINTS.get(evidence.phase, ""), **metadata)
