@@ -24,7 +24,7 @@ from modelport.store.store import Store, Tx
 
 _LOOK_S = 0.3
 # The process driver pins a folder to its copy in the artifact cache; its digest is the folder's name.
-_CACHED_IMAGE = re.compile(r"file://.*/([0-9a-f]{64})/?")
+_CACHED_IMAGE = re.compile(r"/trees/([0-9a-f]{64})(?:/|$)")
 
 
 class Preparation:
@@ -80,7 +80,7 @@ class Preparation:
             return
         versions = await self._store.read(lambda tx: tx.all(Version))
         keep = {version.status.artifact for version in versions}
-        keep |= {match[1] for version in versions if (match := _CACHED_IMAGE.fullmatch(version.status.image))}
+        keep |= {match[1] for version in versions if (match := _CACHED_IMAGE.search(version.status.image))}
         await self._artifacts.prune(frozenset(keep - {""}))
 
     async def _prepare(self, version: Version) -> Version:
