@@ -38,7 +38,7 @@ from modelport.control.reconciler import Reconciler, ReconcilerSettings
 from modelport.control.versions import Versions
 from modelport.core.errors import Error, FailedPrecondition
 from modelport.core.routes import Limits
-from modelport.data_dir import held
+from modelport.data_dir import held, record_driver, recorded_driver
 from modelport.drivers.base import Driver
 from modelport.drivers.docker import DockerDriver
 from modelport.drivers.fake import FakeDriver
@@ -152,16 +152,23 @@ def build(settings: Settings, installation: str) -> Parts:
 
 
 def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache) -> Driver:
-    """Make the driver that the settings name; `auto` is docker where an engine's socket is, else process."""
+    """Make the driver that the settings name.
+
+    `auto` is what the data directory was used with before, for its versions live there; at first it is docker where an
+    engine's socket is, else process.
+    """
     engine = engine_socket(settings.docker_host, os.environ)
-    if settings.driver == "docker" and engine is None:
+    name: str = settings.driver
+    if name == "auto":
+        name = recorded_driver(settings.data_dir) or ("docker" if engine is not None else "process")
+    record_driver(settings.data_dir, name)
+    if name == "docker" and engine is None:
         raise FailedPrecondition(
             "No container engine was found", hint="Start Docker or Podman, set DOCKER_HOST, or use --driver process"
         )
-    if settings.driver == "fake":
+    if name == "fake":
         return FakeDriver(settings.log_dir, log_bytes=settings.log_bytes, log_files=settings.log_files)
-    if settings.driver == "docker" or (settings.driver == "auto" and engine is not None):
-        assert engine is not None
+    if name == "docker" and engine is not None:
         return DockerDriver(
             engine,
             installation=installation,

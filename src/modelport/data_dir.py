@@ -1,4 +1,4 @@
-"""The data directory: made private, held by one control plane at a time, known by an installation id."""
+"""The data directory: made private, held by one control plane at a time, with what it must remember of itself."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from modelport.core.errors import DataDirInUse
 
 _LOCK = "lock"
 _INSTALLATION = "installation"
+_DRIVER = "driver"
 
 
 @contextmanager
@@ -41,10 +42,29 @@ def held(directory: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
+def recorded_driver(directory: Path) -> str:
+    """Return the driver that the directory was last used with, or an empty string."""
+    return _read(directory / _DRIVER)
+
+
+def record_driver(directory: Path, name: str) -> None:
+    """Remember the driver: the replicas of the stored versions are with it."""
+    if recorded_driver(directory) != name:
+        _write(directory / _DRIVER, name)
+
+
 def _installation(directory: Path) -> str:
     file = directory / _INSTALLATION
-    if not file.exists():
-        temporary = file.with_suffix(".new")
-        temporary.write_text(secrets.token_hex(8))
-        temporary.replace(file)
-    return file.read_text().strip()
+    if not _read(file):
+        _write(file, secrets.token_hex(8))
+    return _read(file)
+
+
+def _read(file: Path) -> str:
+    return file.read_text().strip() if file.exists() else ""
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_suffix(".new")
+    temporary.write_text(f"{text}\n")
+    temporary.replace(file)

@@ -99,7 +99,7 @@ class Platform:
         if self.process is not None and self.process.poll() is None:
             self.kill()
         subprocess.run(
-            [sys.executable, "-m", "modelport", "shutdown", *self.arguments],
+            [sys.executable, "-m", "modelport", "shutdown", "--yes", *self.arguments[:2], *self.arguments[4:]],
             env=self.environ,
             capture_output=True,
             timeout=60,
