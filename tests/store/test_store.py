@@ -3,6 +3,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from modelport.core.errors import Aborted, AlreadyExists, Code, InvalidArgument, ModelNotFound, Status
 from modelport.core.names import ModelName, OperationName, VersionName
@@ -16,6 +18,7 @@ from modelport.core.resources import (
     VersionState,
     VersionStatus,
 )
+from modelport.store import store as store_module
 from modelport.store.store import Store
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -127,6 +130,12 @@ async def test_only_operations_that_are_not_done_are_running(store: Store) -> No
     await store.write(fill)
     running = await store.read(lambda tx: tx.running_operations())
     assert [op.name.operation for op in running] == ["a"]
+
+
+async def test_the_schema_named_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(store_module.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == store_module.SCHEMA
 
 
 async def test_what_was_written_survives_a_new_store(tmp_path: Path) -> None:

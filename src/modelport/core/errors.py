@@ -16,6 +16,7 @@ Every error carries a `google.rpc` code, a stable machine-readable reason and a 
     │   ├── VersionNotReady · VersionBusy · VersionIsDefault · ModelHasVersions · NoDefaultVersion
     │   ├── ReplicaCannotStart   the substrate refused to start it, and would again
     │   ├── VersionCannotBecomeReady
+    │   ├── ImageBuildFailed         the engine could not build the Dockerfile
     │   └── DataDirInUse
     ├── Aborted                  the resource changed meanwhile: read again, then retry
     ├── Cancelled
@@ -74,6 +75,11 @@ class Violation:
     description: str
 
 
+def listed(violations: tuple[Violation, ...]) -> str:
+    """Return all violations as one text, in the form that clients of the original API match on."""
+    return " ".join(f"Field: {violation.field} Error: {violation.description}" for violation in violations)
+
+
 @dataclass(frozen=True)
 class Status:
     """An error as data: the HTTP body, `operation.error`, the SDK's exception and the CLI's text."""
@@ -111,6 +117,11 @@ class InvalidArgument(Error):
 
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_ARGUMENT"
+
+    @classmethod
+    def listing(cls, violations: tuple[Violation, ...]) -> InvalidArgument:
+        """Return one error for all broken rules of a request."""
+        return cls(listed(violations), violations=violations)
 
 
 class PayloadTooLarge(InvalidArgument):
@@ -199,6 +210,12 @@ class AlreadyExists(Error):
     code = Code.ALREADY_EXISTS
     reason = "ALREADY_EXISTS"
 
+    @classmethod
+    def same_name(cls, what: str) -> AlreadyExists:
+        """Return the error whose text clients match on; `what` is `model` or `version`."""
+        taken = Violation(f"{what}.name", f"A {what} with the same name already exists.")
+        return cls(listed((taken,)), violations=(taken,))
+
 
 class PermissionDenied(Error):
     """The caller, or modelport on the caller's behalf, may not do this."""
@@ -266,6 +283,12 @@ class VersionCannotBecomeReady(FailedPrecondition):
     """The evidence is conclusive, or the deadline has passed: this version will not serve."""
 
     reason = "VERSION_CANNOT_BECOME_READY"
+
+
+class ImageBuildFailed(FailedPrecondition):
+    """The engine could not build the folder's Dockerfile."""
+
+    reason = "IMAGE_BUILD_FAILED"
 
 
 class DataDirInUse(FailedPrecondition):

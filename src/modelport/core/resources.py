@@ -133,6 +133,15 @@ class Version:
     status: VersionStatus = VersionStatus()
     revision: int = 0
 
+    @property
+    def state(self) -> VersionState:
+        """Return the state that the API shows: what is wanted outranks what was last seen."""
+        if self.goal is Goal.DELETE:
+            return VersionState.DELETING
+        if self.status.state is VersionState.READY and self.status.observed_generation < self.generation:
+            return VersionState.UPDATING
+        return self.status.state
+
 
 class OperationType(StrEnum):
     """The operation types of the original API."""

@@ -13,11 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from alembic import command as alembic_command
-from alembic.config import Config as AlembicConfig
 from anyio import CapacityLimiter, to_thread
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, inspect, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from modelport.core.errors import (
@@ -46,6 +44,8 @@ _NOT_FOUND: dict[type[Any], Callable[[object], NotFound]] = {
 }
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in _TABLES}
 _SCAN = 200
+# The newest migration; a database that stands there needs none.
+SCHEMA = "0001"
 
 
 @dataclass(frozen=True)
@@ -225,11 +225,19 @@ def _engine(database: Path) -> Engine:
 
 
 def _migrate(engine: Engine) -> None:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.connect() as connection:
+        if inspect(connection).has_table("alembic_version"):
+            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            if version == SCHEMA:
+                return
+        # Imported when there is something to migrate: it takes as long as the rest of the store together.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         config.attributes["connection"] = connection
-        alembic_command.upgrade(config, "head")
+        command.upgrade(config, "head")
         connection.commit()
 
 
