@@ -76,7 +76,7 @@ class Platform:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        eventually(self._up, what="the control plane did not come up")
+        eventually(self._up, within_s=60, what="the control plane did not come up")
 
     def _up(self) -> bool:
         assert self.process is not None
