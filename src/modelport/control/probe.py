@@ -57,8 +57,10 @@ class Prober:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         self._tasks.cancel_scope.cancel()
-        await self._client.aclose()
-        return await self._tasks.__aexit__(kind, error, traceback)
+        try:
+            return await self._tasks.__aexit__(kind, error, traceback)
+        finally:
+            await self._client.aclose()
 
     def health(self, name: str) -> Health | None:
         """Return what the probes of a watched replica showed, or None before the first."""
