@@ -43,7 +43,7 @@ class ArtifactStore(Protocol):
         """Copy the tree into the cache (temp, verify, rename) and return it; a known tree is not copied twice.
 
         Raises:
-            InvalidArgument: the scheme is unknown or the URI malformed.
+            InvalidArgument: the scheme is unknown, the URI malformed, or a local path lies where it may not.
             ArtifactNotFound, ArtifactUnauthorized, ArtifactRefused, NoSpace: asking again would give the same answer.
             ArtifactStoreUnavailable: it may work later.
         """
@@ -54,5 +54,8 @@ class ArtifactStore(Protocol):
         ...
 
     async def prune(self, keep: frozenset[str]) -> int:
-        """Remove cached trees whose digest is not in `keep`; return the number of bytes freed."""
+        """Remove cached trees whose digest is not in `keep`; return the number of bytes freed.
+
+        Trees fetched within the last minutes are spared: nobody may have stored yet that they are needed.
+        """
         ...
