@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -60,11 +61,10 @@ class Parts:
     settings: Settings
     store: Store
     driver: Driver
-    artifacts: ArtifactCache
+    preparation: Preparation
     gateway: HAProxyGateway
     fleet: Fleet
     prober: Prober
-    queue: WorkQueue
     reconciler: Reconciler
     services: Services
 
@@ -118,15 +118,16 @@ def build(settings: Settings, installation: str) -> Parts:
     queue = WorkQueue()
     fleet = Fleet(driver, changed=queue.add)
     prober = Prober(rules.probe, now=utc_now, changed=queue.add)
+    preparation = Preparation(
+        store=store, driver=driver, artifacts=artifacts, deadline_s=settings.prepare_deadline_s, now=utc_now
+    )
     reconciler = Reconciler(
         store=store,
         driver=driver,
         gateway=gateway,
         fleet=fleet,
         prober=prober,
-        preparation=Preparation(
-            store=store, driver=driver, artifacts=artifacts, deadline_s=settings.prepare_deadline_s, now=utc_now
-        ),
+        preparation=preparation,
         queue=queue,
         actions=Actions(driver, fleet, stop_grace_s=settings.stop_grace_s, done=queue.add),
         settings=ReconcilerSettings(rules, limits),
@@ -146,7 +147,7 @@ def build(settings: Settings, installation: str) -> Parts:
             listen=settings.listen,
         ),
     )
-    return Parts(settings, store, driver, artifacts, gateway, fleet, prober, queue, reconciler, services)
+    return Parts(settings, store, driver, preparation, gateway, fleet, prober, reconciler, services)
 
 
 def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache) -> Driver:
@@ -209,7 +210,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
                 await tasks.start(_serve_api, parts)
                 await tasks.start(parts.gateway.run)
                 await tasks.start(parts.reconciler.run)
-                tasks.start_soon(_sweep_logs, parts)
+                tasks.start_soon(_sweep, parts)
                 yield parts
                 tasks.cancel_scope.cancel()
         finally:
@@ -300,13 +301,14 @@ async def _serve_api(parts: Parts, *, task_status: TaskStatus[None]) -> None:
             tasks.cancel_scope.cancel()
 
 
-async def _sweep_logs(parts: Parts) -> None:
+async def _sweep(parts: Parts) -> None:
+    """Every hour remove old logs of replicas that are gone, and cached trees that no version uses."""
     while True:
-        older_than = utc_now() - timedelta(days=parts.settings.log_days)
-        await anyio.to_thread.run_sync(
-            lambda limit: sweep(parts.settings.log_dir, keep=parts.fleet.names(), older_than=limit), older_than
-        )
         await anyio.sleep(_SWEEP_PERIOD_S)
+        older_than = utc_now() - timedelta(days=parts.settings.log_days)
+        sweep_logs = partial(sweep, parts.settings.log_dir, keep=parts.fleet.names(), older_than=older_than)
+        await anyio.to_thread.run_sync(sweep_logs)
+        await parts.preparation.prune()
 
 
 async def _stop(driver: Driver, name: str, grace_s: float) -> None:

@@ -44,7 +44,6 @@ class Preparation:
         self._artifacts = artifacts
         self._deadline_s = deadline_s
         self._now = now
-        self._under_way = 0
 
     async def prepare(self, version: Version) -> Version:
         """Return the version with image and artifacts recorded, or as it is now when it is no longer wanted.
@@ -53,11 +52,22 @@ class Preparation:
             Error: the image cannot be pinned or the artifacts cannot be copied, and retrying would not help.
             Unavailable: it may work later.
         """
-        self._under_way += 1
-        try:
-            return await self._prepare(version)
-        finally:
-            self._under_way -= 1
+        image, artifact = "", None
+        with anyio.CancelScope() as scope:
+            async with _beside(partial(self._cancel_when_unwanted, version, scope)):
+                try:
+                    image = await self._driver.pin(version.spec.container.image)
+                    if version.spec.deployment_uri:
+                        await self._note(version, ConditionType.IMAGE_PINNED, Truth.TRUE, image)
+                        artifact = await self._fetch(version)
+                except Unavailable as error:
+                    waited = (self._now() - version.create_time).total_seconds()
+                    if waited > self._deadline_s:
+                        raise DeadlineExceeded(f"{error.message}; tried for {waited:.0f} s") from error
+                    raise
+        if scope.cancelled_caught:
+            return await self._store.read(lambda tx: tx.get(Version, version.name))
+        return await self._record(version, image, artifact)
 
     async def model_dir(self, version: Version) -> PurePosixPath | None:
         """Return the folder of a version's artifacts; copy them again should the cache have lost them."""
@@ -75,31 +85,11 @@ class Preparation:
         return PurePosixPath(artifact.path)
 
     async def prune(self) -> None:
-        """Remove cached trees that no version uses; not now while something is being prepared."""
-        if self._under_way:
-            return
+        """Remove cached trees that no version uses. Young ones stay: a version may be about to record them."""
         versions = await self._store.read(lambda tx: tx.all(Version))
         keep = {version.status.artifact for version in versions}
         keep |= {match[1] for version in versions if (match := _CACHED_IMAGE.search(version.status.image))}
         await self._artifacts.prune(frozenset(keep - {""}))
-
-    async def _prepare(self, version: Version) -> Version:
-        image, artifact = "", None
-        with anyio.CancelScope() as scope:
-            async with _beside(partial(self._cancel_when_unwanted, version, scope)):
-                try:
-                    image = await self._driver.pin(version.spec.container.image)
-                    if version.spec.deployment_uri:
-                        await self._note(version, ConditionType.IMAGE_PINNED, Truth.TRUE, image)
-                        artifact = await self._fetch(version)
-                except Unavailable as error:
-                    waited = (self._now() - version.create_time).total_seconds()
-                    if waited > self._deadline_s:
-                        raise DeadlineExceeded(f"{error.message}; tried for {waited:.0f} s") from error
-                    raise
-        if scope.cancelled_caught:
-            return await self._store.read(lambda tx: tx.get(Version, version.name))
-        return await self._record(version, image, artifact)
 
     async def _fetch(self, version: Version) -> Artifact:
         latest: deque[Progress] = deque(maxlen=1)
