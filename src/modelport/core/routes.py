@@ -89,6 +89,5 @@ class RouteTable:
     @cached_property
     def digest(self) -> str:
         """Return the identity of the table, for comparison only."""
-        return hashlib.sha256(
-            repr((sorted(self.routes, key=repr), sorted(self.splits, key=repr))).encode()
-        ).hexdigest()[:16]
+        content = repr((sorted(map(repr, self.routes)), sorted(map(repr, self.splits))))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
