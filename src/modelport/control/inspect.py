@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -81,10 +81,10 @@ class Inspector(Protocol):
         """Return one version with conditions and replicas. Raises VersionNotFound."""
         ...
 
-    def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncIterator[tuple[str, LogLine]]:
+    def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncGenerator[tuple[str, LogLine], None]:
         """Yield (replica name, line) over all replicas of a version, dead and removed ones included.
 
-        Each replica gives its last `tail` lines; with `follow` new lines go on until the consumer stops.
+        Each replica gives its last `tail` lines; with `follow` new lines go on until the consumer closes it.
         """
         ...
 
@@ -145,7 +145,7 @@ class PlatformInspector:
         is_default = model is not None and model.default_version == name.version
         return VersionView(version, is_default, version.status.conditions, tuple(replicas))
 
-    async def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncIterator[tuple[str, LogLine]]:
+    async def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncGenerator[tuple[str, LogLine], None]:
         """Yield (replica name, line) over all replicas of a version."""
         version = await self._store.read(lambda tx: tx.get(Version, name))
         names = dict.fromkeys((*replica_names(version), *self._fleet.of(str(name))))

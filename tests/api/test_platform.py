@@ -1,0 +1,110 @@
+import json
+import threading
+from collections.abc import AsyncGenerator
+
+import httpx
+import pytest
+from anyio import create_task_group, sleep_forever, to_thread
+
+from modelport.core.names import VersionName
+from modelport.core.replicas import LogLine
+from tests.api.served import Served
+from tests.api.world import Api, StoredInspector
+
+pytestmark = pytest.mark.anyio
+
+V1 = "/modelport/v1/projects/p/models/iris/versions/v1"
+
+
+async def test_the_status_has_driver_gateway_and_a_line_for_each_version(api: Api) -> None:
+    await api.model()
+    await api.version()
+    status = await api.ok("GET", "/modelport/v1/status")
+    assert status["driver"] == {"name": "fake", "state": "HEALTHY", "version": "2", "message": "", "remedy": ""}
+    assert status["gateway"] == {"running": True, "version": "2.8", "digest": "d", "message": ""}
+    (line,) = status["versions"]
+    assert line["since"].endswith("Z")
+    assert {**line, "since": ""} == {
+        "name": "projects/p/models/iris/versions/v1",
+        "state": "CREATING",
+        "since": "",
+        "ready": 0,
+        "wanted": 1,
+        "isDefault": False,
+        "cause": "",
+    }
+
+
+async def test_inspect_shows_the_version_its_conditions_and_replicas(api: Api) -> None:
+    await api.model()
+    await api.version()
+    seen = await api.ok("GET", f"{V1}:inspect")
+    assert seen["version"]["state"] == "CREATING"
+    assert seen["conditions"] == [
+        {"type": "Started", "status": "True", "reason": "RUNNING", "message": "", "since": "2026-01-02T03:04:05Z"}
+    ]
+    assert seen["replicas"] == [
+        {
+            "name": "r-0",
+            "state": "RUNNING",
+            "address": "127.0.0.1:9",
+            "attempt": 1,
+            "healthy": True,
+            "startedAt": None,
+            "exit": None,
+        }
+    ]
+
+
+async def test_logs_come_one_object_a_line(api: Api) -> None:
+    await api.model()
+    await api.version()
+    response = await api.call("GET", f"{V1}:logs?tail=1&follow=false")
+    assert response.headers["content-type"] == "application/x-ndjson"
+    (line,) = response.text.splitlines()
+    assert json.loads(line) == {
+        "time": "2026-01-02T03:04:05Z",
+        "stream": "stdout",
+        "text": "two",
+        "replica": "r-0",
+        "attempt": 1,
+    }
+
+
+@pytest.mark.parametrize("query", ["tail=-1", "tail=100000", "tail=all", "follow=perhaps", "lines=3"])
+async def test_logs_that_cannot_be_are_refused(api: Api, query: str) -> None:
+    await api.model()
+    await api.version()
+    await api.refused(400, "GET", f"{V1}:logs?{query}")
+
+
+async def test_a_version_that_is_not_there_has_no_logs(api: Api) -> None:
+    await api.refused(404, "GET", f"{V1}:logs")
+
+
+async def test_a_client_that_leaves_ends_the_following_of_logs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    async def follow(
+        _self: StoredInspector, name: VersionName, *, tail: int, follow: bool
+    ) -> AsyncGenerator[tuple[str, LogLine], None]:
+        try:
+            async with create_task_group() as tasks:
+                tasks.start_soon(sleep_forever)
+                while True:
+                    yield "r-0", LogLine(None, "stdout", "x" * 1000)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(StoredInspector, "logs", follow)
+    await api.model()
+    await api.version()
+    with Served(api) as served:
+        async with (
+            httpx.AsyncClient() as client,
+            client.stream("GET", f"{served.url}{V1}:logs?follow=true") as response,
+        ):
+            assert response.status_code == 200
+            assert await anext(response.aiter_lines())
+            assert not ended.is_set()
+        assert await to_thread.run_sync(ended.wait, 10)
