@@ -1,0 +1,60 @@
+"""Measures modelport on this machine and prints what it found beside the targets; see bench/README.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.create import create
+from bench.gateway import gateway
+from bench.machine import ToolMissing, machine
+from bench.report import Part, text
+from bench.scale import scale
+from bench.switch import switch
+
+PARTS: dict[str, Callable[..., Part]] = {"gateway": gateway, "create": create, "scale": scale, "switch": switch}
+
+
+def main() -> int:
+    """Run the parts that the command line names."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=(*PARTS, "all"), default="all", help="default: all")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: all parts in under two minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    options = parser.parse_args()
+    one = machine()
+    print(f"machine: {one}\n", flush=True)
+    found = []
+    for name in PARTS if options.part == "all" else (options.part,):
+        start = time.monotonic()
+        try:
+            part = _run(PARTS[name], quick=options.quick)
+        except ToolMissing as missing:
+            print(f"error: {missing}\n\nhint: {missing.hint}", file=sys.stderr)
+            return 2
+        found.append(part)
+        print(f"{text(part)}({name}: {time.monotonic() - start:.0f} s)\n", flush=True)
+    if options.json:
+        record = {"machine": asdict(one), "quick": options.quick, "parts": [part.record() for part in found]}
+        options.json.write_text(json.dumps(record, indent=2) + "\n")
+    return 0
+
+
+def _run(part: Callable[..., Part], *, quick: bool) -> Part:
+    # Not below TMPDIR, which may be long: the paths of Unix sockets must be short.
+    folder = Path(tempfile.mkdtemp(prefix="mpb-", dir="/tmp"))
+    try:
+        return part(folder, quick=quick)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

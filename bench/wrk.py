@@ -1,0 +1,71 @@
+"""wrk: one timed run of POST requests over kept connections."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.machine import tool
+
+_MARK = "RESULT "
+_SCRIPT = """\
+wrk.method = "POST"
+wrk.body = string.rep("x", tonumber(os.getenv("BENCH_BODY_BYTES")))
+wrk.headers["content-type"] = "application/json"
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format('%s{"requests": %d, "duration": %d, "p50": %d, "p99": %d, "failed": %d}', "\\nRESULT ",
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    e.connect + e.read + e.write + e.status + e.timeout), "\\n")
+end
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is sent: bodies of one size, over so many connections, for so long."""
+
+    body_bytes: int
+    connections: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run showed."""
+
+    requests: int
+    requests_s: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+
+def measure(url: str, load: Load, folder: Path) -> Measured:
+    """Run wrk once; `folder` keeps its script."""
+    script = folder / "post.lua"
+    script.write_text(_SCRIPT)
+    process = subprocess.run(
+        [tool("wrk"), "-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "20s", "-s", str(script), url],
+        env=os.environ | {"BENCH_BODY_BYTES": str(load.body_bytes)},
+        capture_output=True,
+        text=True,
+        timeout=load.seconds + 60,
+        check=False,
+    )
+    found = [line for line in process.stdout.splitlines() if line.startswith(_MARK)]
+    if process.returncode or not found:
+        raise RuntimeError(f"wrk ended with {process.returncode}: {process.stdout[-500:]}{process.stderr[-500:]}")
+    result = json.loads(found[0].removeprefix(_MARK))
+    if not result["requests"]:
+        raise RuntimeError(f"{url} has answered nothing in {load.seconds} s to {load}")
+    return Measured(
+        requests=result["requests"],
+        requests_s=result["requests"] / (result["duration"] / 1e6),
+        p50_ms=result["p50"] / 1000,
+        p99_ms=result["p99"] / 1000,
+        failed=result["failed"],
+    )
