@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +31,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: all parts in under two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     one = machine()
     print(f"machine: {one}\n", flush=True)
     found = []
@@ -40,7 +43,7 @@ def main() -> int:
             print(f"error: {missing}\n\nhint: {missing.hint}", file=sys.stderr)
             return 2
         found.append(part)
-        print(f"{text(part)}({name}: {time.monotonic() - start:.0f} s)\n", flush=True)
+        print(f"{text(part)}({name}: {time.monotonic() - start:.0f} s, load {os.getloadavg()[0]:.1f})\n", flush=True)
     if options.json:
         record = {"machine": asdict(one), "quick": options.quick, "parts": [part.record() for part in found]}
         options.json.write_text(json.dumps(record, indent=2) + "\n")

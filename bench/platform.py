@@ -28,7 +28,7 @@ class Platform:
     def __init__(self, data_dir: Path, port: int, process: subprocess.Popen[bytes], client: httpx.Client) -> None:
         self.data_dir = data_dir
         self.url = f"http://127.0.0.1:{port}"
-        self.environ = dict(os.environ)
+        self.environ = _environ()
         self.client = client
         self._process = process
 
@@ -90,14 +90,22 @@ def platform(folder: Path) -> Iterator[Platform]:
     program = [sys.executable, "-m", "modelport"]
     try:
         with (
-            child([*program, "serve", *arguments, "--listen", f"127.0.0.1:{port}"], folder=folder) as process,
+            child(
+                [*program, "serve", *arguments, "--listen", f"127.0.0.1:{port}"], folder=folder, environ=_environ()
+            ) as process,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client,
         ):
             _wait_until_up(client, process, folder)
             yield Platform(data_dir, port, process, client)
     finally:
         # The gateway and the replicas outlive the control plane.
-        subprocess.run([*program, "shutdown", "--yes", *arguments], capture_output=True, timeout=120, check=True)
+        stop = [*program, "shutdown", "--yes", *arguments]
+        subprocess.run(stop, env=_environ(), capture_output=True, timeout=120, check=True)
+
+
+def _environ() -> dict[str, str]:
+    """Return the environment without settings of modelport: what is measured are its defaults."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MODELPORT_")}
 
 
 def _wait_until_up(client: httpx.Client, process: subprocess.Popen[bytes], folder: Path) -> None:

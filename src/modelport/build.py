@@ -178,6 +178,7 @@ def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache
             log_bytes=settings.log_bytes,
             log_files=settings.log_files,
             stop_grace_s=settings.stop_grace_s,
+            docker_config=Path(os.environ.get("DOCKER_CONFIG") or "~/.docker") / "config.json",
         )
     image_limits = ArtifactLimits(_IMAGE_FOLDER_FILES, settings.image_folder_max_bytes)
 
@@ -214,6 +215,8 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
                 yield parts
                 tasks.cancel_scope.cancel()
         finally:
+            with anyio.CancelScope(shield=True):
+                await parts.driver.close()
             parts.store.close()
             settings.api_socket.unlink(missing_ok=True)
 
@@ -253,6 +256,7 @@ async def stop_everything(settings: Settings) -> int:
                     tasks.start_soon(_stop, parts.driver, replica.name, settings.stop_grace_s)
             return len(replicas)
         finally:
+            await parts.driver.close()
             parts.store.close()
 
 

@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     )
     listen: str = Field(default="127.0.0.1:8470", description="HOST:PORT of the one public port: API and predictions.")
     driver: DriverName = Field(
-        default="auto", description="What runs replicas. `auto`: docker where an engine answers, else process."
+        default="auto",
+        description="What runs replicas. `auto`: what the data directory was used with before; at first docker where an"
+        " engine's socket is, else process.",
     )
     docker_host: str = Field(
         default="", description="Engine socket, as in DOCKER_HOST (honoured too); empty: look at the usual places."
@@ -37,7 +39,9 @@ class Settings(BaseSettings):
 
     max_concurrency: int = Field(default=64, ge=1, description="Requests at one time on one replica.")
     max_queue: int = Field(default=256, ge=0, description="Requests that may wait per version; more get 429.")
-    queue_timeout_s: float = Field(default=30, gt=0, description="Longest wait in a version's queue.")
+    queue_timeout_s: float = Field(
+        default=30, ge=8, description="Longest wait in a version's queue; two retries of a connection must fit in."
+    )
     predict_timeout_s: float = Field(default=60, gt=0, description="Longest silence of a replica during a prediction.")
     max_request_bytes: int = Field(default=10 * 1024**2, ge=1, description="Largest declared request body.")
     max_response_bytes: int = Field(default=10 * 1024**2, ge=1, description="Largest declared response body.")

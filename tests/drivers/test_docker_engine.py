@@ -16,17 +16,17 @@ from threading import Thread
 import anyio
 import anyio.abc
 import pytest
-from tests.conformance.driver import OWNER, ask, find, logged, texts, until, until_serving, until_state
-from tests.conftest import missing
-from tests.engines import engine_api, private_engines
-from tests.engines.fixtures import ECHO_IMAGE
-from tests.engines.unix_proxy import unix_proxy
 
 from modelport.core.errors import EngineUnreachable, ImageNotFound, ReplicaCannotStart
 from modelport.core.replicas import EnvVar, Replica, ReplicaSpec, ReplicaState, Resources
 from modelport.drivers.base import DriverState
 from modelport.drivers.docker import DockerDriver
 from modelport.drivers.docker_spec import ContainerSettings, container_name, create_body
+from tests.conformance.driver import OWNER, ask, find, logged, texts, until, until_serving, until_state
+from tests.conftest import missing
+from tests.engines import engine_api, private_engines
+from tests.engines.fixtures import ECHO_IMAGE
+from tests.engines.unix_proxy import unix_proxy
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.anyio]
 

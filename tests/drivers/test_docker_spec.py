@@ -33,6 +33,12 @@ RECORDED = {engine: json.loads(Path(__file__).with_name("recorded").joinpath(f"{
             for engine in ("docker", "podman")}  # fmt: skip
 
 
+def test_a_machine_type_larger_than_the_machine_means_all_of_it() -> None:
+    settings = replace(SETTINGS, cpus=2)
+    large = replace(SPEC, resources=Resources(cpus=96))
+    assert create_body(large, settings)["HostConfig"]["NanoCpus"] == 2_000_000_000
+
+
 def test_the_create_body_of_a_full_spec() -> None:
     assert create_body(SPEC, SETTINGS) == {
         "Image": IMAGE,

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import missing
 from tests.engines import engine_api, private_engines
 

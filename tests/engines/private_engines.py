@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +67,6 @@ def _containers_conf(storage: Path, *, init: bool) -> str:
         "[engine]",
         'cgroup_manager = "cgroupfs"',
         'events_logger = "file"',
-        f'network_config_dir = "{storage}/networks"',
         f'volume_path = "{storage}/volumes"',
     ]
     # crun refuses the mixed cgroup layout of some machines; runc takes every one.
@@ -76,7 +76,7 @@ def _containers_conf(storage: Path, *, init: bool) -> str:
         lines.append(f'init_path = "{program if init else "/nonexistent"}"')
     # Podman's defaults raise limits above those of a process that lacks CAP_SYS_RESOURCE, which then cannot start.
     lines += ["[containers]", 'default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]']
-    lines += ["[network]", 'network_backend = "netavark"']
+    lines += ["[network]", 'network_backend = "netavark"', f'network_config_dir = "{storage}/networks"']
     return "\n".join(lines) + "\n"
 
 
@@ -126,6 +126,10 @@ def _storage(name: str) -> Iterator[Path]:
         except BlockingIOError:
             with tempfile.TemporaryDirectory(prefix="modelport-test-", ignore_cleanup_errors=True) as folder:
                 yield Path(folder)
+                # Podman mounts a part of its storage on itself and leaves it so.
+                for mount in Path("/proc/mounts").read_text().splitlines():
+                    if (place := mount.split()[1]).startswith(folder):
+                        subprocess.run(["umount", place], capture_output=True, check=False)
             return
         folder = CACHE / name
         folder.mkdir(exist_ok=True)
@@ -134,7 +138,7 @@ def _storage(name: str) -> Iterator[Path]:
 
 def _number(storage: Path) -> int:
     """Return what tells the networks of engines that run at the same time apart."""
-    return 0 if storage.parent == CACHE else 1 + os.getpid() % 250
+    return 0 if storage.parent == CACHE else 1 + zlib.crc32(bytes(storage)) % 250
 
 
 @contextmanager

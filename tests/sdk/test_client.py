@@ -1,9 +1,9 @@
 import pytest
-from tests.sdk.standin import Answer, StandIn, standing_in
 
 from modelport.core.errors import Internal
 from modelport.sdk.client import Client
 from modelport.sdk.transport import Transport
+from tests.sdk.standin import Answer, StandIn, standing_in
 
 
 def client_of(stand_in: StandIn) -> Client:

@@ -4,10 +4,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.engines.fixtures import BASE_IMAGE
 
 from modelport.core.errors import EngineUnreachable, ImageBuildFailed, ImageNotFound
 from modelport.sdk.images import build, fetch, pack, repository
+from tests.engines.fixtures import BASE_IMAGE
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:

@@ -1,12 +1,12 @@
 from typing import Any
 
 import pytest
-from tests.sdk.standin import Answer, StandIn, standing_in
 
 from modelport.core.errors import DeadlineExceeded, VersionCannotBecomeReady
 from modelport.sdk.client import Client
 from modelport.sdk.operations import Progress, failure, wait
 from modelport.sdk.transport import Transport
+from tests.sdk.standin import Answer, StandIn, standing_in
 
 OPERATION = "/v1/projects/demo/operations/op1"
 INSPECT = "/modelport/v1/projects/demo/models/iris/versions/v1:inspect"

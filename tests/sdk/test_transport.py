@@ -1,11 +1,11 @@
 import socket
 
 import pytest
-from tests.sdk.standin import Answer, StandIn, standing_in
 
 from modelport.core.errors import ControlPlaneUnreachable, DeadlineExceeded, InvalidArgument, ModelNotFound, Unavailable
 from modelport.sdk.statuses import status_document
 from modelport.sdk.transport import Transport
+from tests.sdk.standin import Answer, StandIn, standing_in
 
 AWAY = Answer(503, {"error": {"code": 503, "message": "starting", "status": "UNAVAILABLE"}})
 

@@ -51,7 +51,6 @@ def create_app(services: Services, new_id: Callable[[], str]) -> FastAPI:
         operation_routes(services.operations),
         platform_routes(services),
     )
-    routes = [route for router in routers for route in router.routes]
     app = Application(
         title="modelport",
         version=__version__,
@@ -62,7 +61,7 @@ def create_app(services: Services, new_id: Callable[[], str]) -> FastAPI:
         redirect_slashes=False,
         separate_input_output_schemas=False,
         middleware=[Middleware(Gate, new_id=new_id)],
-        exception_handlers={Error: on_error, RequestValidationError: on_invalid, HTTPException: on_http(routes)},
+        exception_handlers={Error: on_error, RequestValidationError: on_invalid},
     )
     for router in routers:
         app.include_router(router)
@@ -81,4 +80,5 @@ def create_app(services: Services, new_id: Callable[[], str]) -> FastAPI:
             raise NotFound(f"There is no API `{api[:40]}` `{version[:40]}`", hint="Ask for ml/v1")
         return discovery_document(app.openapi(), str(request.base_url))
 
+    app.add_exception_handler(HTTPException, on_http([*app.routes, *(r for router in routers for r in router.routes)]))
     return app

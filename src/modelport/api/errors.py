@@ -17,8 +17,6 @@ from modelport.core.errors import Code, Error, InvalidArgument, Status, Violatio
 
 DOMAIN = "modelport"
 _RPC = "type.googleapis.com/google.rpc"
-# What the router or the framework itself may refuse, besides unknown paths and methods.
-_CODES = {400: Code.INVALID_ARGUMENT, 413: Code.INVALID_ARGUMENT}
 
 
 def details(status: Status) -> list[dict[str, Any]]:
@@ -83,7 +81,8 @@ def on_http(routes: Sequence[BaseRoute]) -> Callable[[Request, Exception], Corou
         if error.status_code == 404 or (error.status_code == 405 and ":" in path.rpartition("/")[2]):
             return error_response(absent(method, path).status())
         if error.status_code != 405:
-            status = Status(_CODES.get(error.status_code, Code.INTERNAL), str(error.detail), "HTTP_ERROR")
+            # Nothing of ours raises these; the framework may, for what it cannot read.
+            status = Status(Code.INVALID_ARGUMENT, str(error.detail), InvalidArgument.reason)
             return error_response(status, error.status_code)
         allowed = ", ".join(_methods(routes, path))
         status = Status(

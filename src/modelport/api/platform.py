@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
+from starlette.types import Send
 
 from modelport.api.ml_v1.convert import timestamp, version_message
 from modelport.api.ml_v1.route import MethodRoute
 from modelport.api.services import Services
-from modelport.control.inspect import PlatformStatus, ReplicaView, VersionSummary, VersionView
+from modelport.control.inspect import Lines, PlatformStatus, ReplicaView, VersionSummary, VersionView
 from modelport.core.conditions import Condition
 from modelport.core.names import VersionName
 from modelport.core.replicas import LogLine
@@ -53,17 +54,28 @@ def platform_routes(services: Services) -> APIRouter:
         name = _name(project, model, version)
         # A stream cannot turn into an error any more, so the version is looked up before it starts.
         await services.versions.get(name)
-        lines = services.inspector.logs(name, tail=tail, follow=follow)
-        return StreamingResponse(_ndjson(lines), media_type="application/x-ndjson")
+        return LinesResponse(services.inspector.logs(name, tail=tail, follow=follow))
 
     return router
 
 
-async def _ndjson(lines: AsyncGenerator[tuple[str, LogLine], None]) -> AsyncIterator[bytes]:
-    # Closed here and now when the client leaves, not by the garbage collector in some other task.
-    async with aclosing(lines):
-        async for replica, line in lines:
-            yield orjson.dumps(_line(replica, line), option=orjson.OPT_APPEND_NEWLINE)
+class LinesResponse(StreamingResponse):
+    """A stream of JSON lines; their context is entered and left in the one task that sends them."""
+
+    def __init__(self, opened: AbstractAsyncContextManager[Lines]) -> None:
+        super().__init__((), media_type="application/x-ndjson")
+        self._opened = opened
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the lines as they come, until they end or the client leaves."""
+        async with self._opened as lines:
+            self.body_iterator = _ndjson(lines)
+            await super().stream_response(send)
+
+
+async def _ndjson(lines: Lines) -> AsyncIterator[bytes]:
+    async for replica, line in lines:
+        yield orjson.dumps(_line(replica, line), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _line(replica: str, line: LogLine) -> dict[str, Any]:

@@ -44,10 +44,10 @@ def watch(
             nonlocal last
             if creating and now.version:
                 created = parse_time(now.version["createTime"])
+                pending.say(progress.pending(now.conditions))
                 now = _without_idle_steps(now)
                 for line in progress.turned(last.conditions, now.conditions, created, attempt=_attempt(now)):
                     session.out.progress(str(line))
-                pending.say(progress.pending(now.conditions))
             last = now
 
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -20,6 +21,9 @@ from modelport.core.version_replicas import replica_names
 from modelport.drivers.base import Driver, DriverHealth, DriverState
 from modelport.gateway.base import Gateway, GatewayStatus
 from modelport.store.store import Store
+
+# Lines of several replicas as they come: (replica name, line).
+Lines = AsyncIterator[tuple[str, LogLine]]
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,11 @@ class Inspector(Protocol):
         """Return one version with conditions and replicas. Raises VersionNotFound."""
         ...
 
-    def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncGenerator[tuple[str, LogLine], None]:
-        """Yield (replica name, line) over all replicas of a version, dead and removed ones included.
+    def logs(self, name: VersionName, *, tail: int, follow: bool) -> AbstractAsyncContextManager[Lines]:
+        """Open the lines of all replicas of a version, dead and removed ones included.
 
-        Each replica gives its last `tail` lines; with `follow` new lines go on until the consumer closes it.
+        Each replica gives its last `tail` lines; with `follow` new lines go on until the context is left. A context
+        and not a generator, because tasks run behind it that must end where they began. Raises VersionNotFound.
         """
         ...
 
@@ -145,8 +150,9 @@ class PlatformInspector:
         is_default = model is not None and model.default_version == name.version
         return VersionView(version, is_default, version.status.conditions, tuple(replicas))
 
-    async def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncGenerator[tuple[str, LogLine], None]:
-        """Yield (replica name, line) over all replicas of a version."""
+    @asynccontextmanager
+    async def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncIterator[Lines]:
+        """Open the lines of all replicas of a version."""
         version = await self._store.read(lambda tx: tx.get(Version, name))
         names = dict.fromkeys((*replica_names(version), *self._fleet.of(str(name))))
         send, receive = create_memory_object_stream[tuple[str, LogLine]](100)
@@ -156,14 +162,15 @@ class PlatformInspector:
                 async for line in self._driver.logs(replica, tail=tail, follow=follow):
                     await into.send((replica, line))
 
-        async with create_task_group() as tasks:
+        async with create_task_group() as tasks, receive:
             async with send:
                 for replica in names:
                     tasks.start_soon(read, replica, send.clone())
-            async with receive:
-                async for item in receive:
-                    yield item
-            tasks.cancel_scope.cancel()
+            try:
+                yield receive
+            finally:
+                # Before the stream is closed: a reader must find itself cancelled, not its stream broken.
+                tasks.cancel_scope.cancel()
 
     def _healthy(self, replica: Replica) -> bool:
         health = self._prober.health(replica.name)
@@ -176,7 +183,7 @@ def _summary(version: Version, is_default: bool) -> VersionSummary:
     since = max((c.since for c in status.conditions), default=version.create_time)
     cause = ""
     if status.error is not None:
-        cause = status.error.message.splitlines()[0]
+        cause = status.error.metadata.get("cause") or status.error.message.splitlines()[0]
     elif status.ready_replicas < version.nodes:
         untrue = [c for c in status.conditions if c.status is not Truth.TRUE]
         cause = f"{untrue[0].type}: {untrue[0].message}" if untrue else ""

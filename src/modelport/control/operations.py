@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 
 from modelport.control.filters import parse_filter
 from modelport.core.names import ModelName, OperationName, VersionName, create_operation_id, require_project
@@ -59,12 +60,14 @@ def target_model(operation: Operation) -> ModelName:
     return ModelName.parse(operation.target)
 
 
-def view(tx: Tx, operation: Operation) -> OperationView:
+def view(tx: Tx, operation: Operation, find_model: Callable[[ModelName], Model | None] | None = None) -> OperationView:
     """Return the operation with its resource as it is now.
 
-    A version of the same name that was created later is another one, and is not shown.
+    A version of the same name that was created later is another one, and is not shown. A caller with many operations
+    of few models passes a `find_model` that remembers.
     """
-    model = tx.find(Model, target_model(operation))
+    name = target_model(operation)
+    model = find_model(name) if find_model else tx.find(Model, name)
     if "/versions/" not in operation.target:
         return OperationView(operation, model, default=default_of(tx, model))
     version = tx.find(Version, VersionName.parse(operation.target))
@@ -133,7 +136,8 @@ class Operations:
 
         def read(tx: Tx) -> tuple[tuple[OperationView, ...], str]:
             page = tx.list(Operation, f"projects/{project}", page_size=page_size, page_token=page_token, where=where)
-            return tuple(view(tx, operation) for operation in page.items), page.next_page_token
+            find_model = cache(lambda name: tx.find(Model, name))
+            return tuple(view(tx, operation, find_model) for operation in page.items), page.next_page_token
 
         return await self._store.read(read)
 

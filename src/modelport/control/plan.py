@@ -88,6 +88,10 @@ def plan(version: Version, seen: Seen, rules: Rules) -> Plan:
         if replica is None:
             starts.append(Start(index, 1))
             continue
+        if replica.state is ReplicaState.STARTING:
+            # Made and not started: a call that was cut off, or an engine that was. The same attempt completes it.
+            starts.append(Start(index, replica.attempt))
+            continue
         ended = _ended(replica, seen, rules)
         if not ended:
             continue

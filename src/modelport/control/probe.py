@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -93,8 +93,19 @@ class Prober:
             health = known if known is not None and trusted else Health(target.attempt, self._now())
             self._health[target.name] = health
             while True:
-                probe, accepted = await self._ask(target)
-                before, health = health, advance(health, probe, accepted=accepted, rules=self.rules)
+                accepted = anyio.Event()
+
+                def accept(health: Health = health, accepted: anyio.Event = accepted) -> None:
+                    accepted.set()
+                    if not health.listening:
+                        # Known before the answer: a server that loads its model while callers wait does listen.
+                        self._health[target.name] = replace(
+                            health, silent_since=None, listening_time=health.listening_time or self._now()
+                        )
+                        self.changed(owner)
+
+                probe = await self._ask(target, accept)
+                before, health = health, advance(health, probe, accepted=accepted.is_set(), rules=self.rules)
                 self._health[target.name] = health
                 if self._turned(before, health):
                     self.changed(owner)
@@ -103,25 +114,32 @@ class Prober:
     def _turned(self, before: Health, after: Health) -> bool:
         return _visible(before) != _visible(after) or must_restart(after, self._now(), self.rules)
 
-    async def _ask(self, target: ProbeTarget) -> tuple[ProbeAttempt, bool]:
+    async def _ask(self, target: ProbeTarget, accept: Callable[[], None]) -> ProbeAttempt:
+        """Ask the health route once; `accept` is called when the connection is."""
+
+        async def trace(event: str, _details: object) -> None:
+            if event == "connection.connect_tcp.complete":
+                accept()
+
         start, clock = self._now(), anyio.current_time()
         status: int | None = None
-        error, accepted = "", True
+        error = ""
         try:
             with anyio.fail_after(self.rules.timeout_s):
                 # A connection that hangs is not accepted; an answer that hangs is a failed health check.
                 timeout = httpx.Timeout(None, connect=self.rules.timeout_s / 2)
-                async with self._client.stream("GET", target.url, timeout=timeout) as response:
+                extensions = {"trace": trace}
+                async with self._client.stream("GET", target.url, timeout=timeout, extensions=extensions) as response:
                     status = response.status_code
         except httpx.ConnectError:
-            error, accepted = "connection refused", False
+            error = "connection refused"
         except httpx.ConnectTimeout:
-            error, accepted = "connection timed out", False
+            error = "connection timed out"
         except TimeoutError:
             error = f"no answer within {self.rules.timeout_s:g} s"
         except httpx.HTTPError as problem:
             error = f"no HTTP answer ({type(problem).__name__})"
-        return ProbeAttempt(start, target.url, status, error, anyio.current_time() - clock), accepted
+        return ProbeAttempt(start, target.url, status, error, anyio.current_time() - clock)
 
 
 def _visible(health: Health) -> tuple[object, ...]:

@@ -28,7 +28,12 @@ def summarise(evidence: Evidence) -> Error:
         lines += [f"  {line.text}" for line in evidence.log_tail]
     elif evidence.phase in ("start", "listen", "health"):
         lines.append("The container wrote nothing to its output.")
-    metadata = {"phase": evidence.phase, "driver": evidence.driver, "elapsed_s": f"{evidence.elapsed_s:.1f}"}
+    metadata = {
+        "phase": evidence.phase,
+        "cause": evidence.error,
+        "driver": evidence.driver,
+        "elapsed_s": f"{evidence.elapsed_s:.1f}",
+    }
     if evidence.exits and (code := evidence.exits[-1].code) is not None:
         metadata["exit_code"] = str(code)
-    return VersionCannotBecomeReady("\n".join(lines), hint=_HINTS.get(evidence.phase, ""), **metadata)
+    return VersionCannotBecomeReady("\n".join(lines), hint=_HINTS.get(evidence.phase, ""), violations=(), **metadata)

@@ -34,7 +34,7 @@ class DriverHealth:
 
 
 class Driver(Protocol):
-    """Seven verbs. `list()` is the truth; `events()` is a hint that may lose entries."""
+    """Seven verbs and a close. `list()` is the truth; `events()` is a hint that may lose entries."""
 
     name: str
 
@@ -80,4 +80,8 @@ class Driver(Protocol):
 
     def events(self) -> AsyncIterator[str]:
         """Yield names of replicas that changed. Lossy and endless; ends or raises only when the substrate goes away."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; replicas run on. The driver may be used again."""
         ...

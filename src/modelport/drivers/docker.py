@@ -216,6 +216,9 @@ class DockerDriver:
         # A name is taken by a container that is being made or removed: this call may work later.
         statuses = {404: ImageNotFound, 400: ReplicaCannotStart, 409: EngineUnreachable, 500: ReplicaCannotStart}
         with translating(self._host, statuses, doing=f"create replica `{spec.name}`"):
+            if self._settings.cpus is None and spec.resources.cpus is not None:
+                info = await self._client.system.info()
+                self._settings = replace(self._settings, cpus=float(info["NCPU"]))
             if found := await self._post_create(spec, name):
                 return found
         created = await self._inspect(spec.name)

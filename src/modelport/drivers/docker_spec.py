@@ -49,6 +49,7 @@ class ContainerSettings:
         publish: publish the port on loopback; else the container's own address is used.
         network: network to join; empty for the engine's default.
         init: run the engine's init as PID 1, without which most servers ignore SIGTERM.
+        cpus: CPUs of the engine's machine, where they are known: Docker refuses a limit above them.
     """
 
     installation: str
@@ -57,6 +58,7 @@ class ContainerSettings:
     publish: bool = True
     network: str = ""
     init: bool = True
+    cpus: float | None = None
 
 
 def container_name(name: str, installation: str) -> str | None:
@@ -114,7 +116,8 @@ def _host_config(spec: ReplicaSpec, settings: ContainerSettings, port: str) -> d
     if spec.model_dir:
         config["Mounts"] = [{"Type": "bind", "Source": str(spec.model_dir), "Target": MODEL_DIR, "ReadOnly": True}]
     if resources.cpus is not None:
-        config["NanoCpus"] = round(resources.cpus * 1e9)
+        # A machine type larger than the machine means all of it.
+        config["NanoCpus"] = round(min(resources.cpus, settings.cpus or resources.cpus) * 1e9)
     if resources.memory_bytes is not None:
         config["Memory"] = config["MemorySwap"] = resources.memory_bytes
     if resources.pids is not None:

@@ -107,6 +107,9 @@ class FakeDriver:
             before = now
             await anyio.sleep(0.05)
 
+    async def close(self) -> None:
+        """Do nothing: there are no connections."""
+
 
 @dataclass(frozen=True)
 class _Script:

@@ -153,6 +153,9 @@ class ProcessDriver:
             checks += 1
             await anyio.sleep(_WATCH_PERIOD_S)
 
+    async def close(self) -> None:
+        """Do nothing: there are no connections."""
+
     def _path(self, name: str) -> Path:
         if not name or name.startswith(".") or "/" in name:
             raise InvalidArgument(f"`{name}` cannot be the name of a replica")

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _TIDY_PERIOD_S = 1.0
 _MAX_PAUSE_S = 1.0
 # One that dies as soon as it starts must not keep a core busy with starting it.
-_SHORT_LIFE_PAUSE_S = 0.5
+_SHORT_LIFE_PAUSE_S = 0.1
 # Rows of `show stat`: 4 is servers, 2 is whole backends.
 _SERVER_ROWS = 4
 _ALL_ROWS = 6

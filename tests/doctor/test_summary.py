@@ -1,0 +1,43 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from modelport.core.replicas import Exit, LogLine
+from modelport.doctor.evidence import Evidence, ProbeAttempt
+from modelport.doctor.summary import summarise
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+EVIDENCE = Evidence(
+    version="projects/p/models/m/versions/v",
+    phase="start",
+    driver="docker",
+    now=NOW,
+    elapsed_s=1.25,
+    error="the container was started 2 times and exited with code 3",
+    exits=(Exit(3), Exit(None, signal=9)),
+    log_tail=(LogLine(NOW, "stderr", "ModuleNotFoundError: No module named 'flask'"),),
+    probes=(ProbeAttempt(NOW, "http://127.0.0.1:1/health", None, "connection refused", 0.0, times=7),),
+)
+
+
+def test_a_failure_says_phase_cause_exits_probes_and_last_words() -> None:
+    error = summarise(EVIDENCE)
+    assert error.message == (
+        "Version `projects/p/models/m/versions/v` cannot become ready (start):"
+        " the container was started 2 times and exited with code 3\n"
+        "Exits: exited with code 3; ended by signal 9\n"
+        "Probes:\n"
+        "  GET http://127.0.0.1:1/health → connection refused (7 times)\n"
+        "Last 1 log lines:\n"
+        "  ModuleNotFoundError: No module named 'flask'"
+    )
+    assert error.metadata["phase"] == "start"
+    assert error.metadata["cause"] == EVIDENCE.error
+    assert error.hint
+
+
+def test_a_container_that_said_nothing_is_said_to_have_said_nothing() -> None:
+    assert "wrote nothing to its output" in summarise(replace(EVIDENCE, log_tail=())).message
+
+
+def test_a_failure_before_the_start_does_not_speak_of_output() -> None:
+    assert "output" not in summarise(replace(EVIDENCE, phase="image", log_tail=())).message
