@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -158,9 +158,15 @@ class PlatformInspector:
         send, receive = create_memory_object_stream[tuple[str, LogLine]](100)
 
         async def read(replica: str, into: MemoryObjectSendStream[tuple[str, LogLine]]) -> None:
+            lines = self._driver.logs(replica, tail=tail, follow=follow)
             async with into:
-                async for line in self._driver.logs(replica, tail=tail, follow=follow):
-                    await into.send((replica, line))
+                try:
+                    async for line in lines:
+                        await into.send((replica, line))
+                finally:
+                    # Else files and connections stay open until the garbage collector comes by.
+                    if isinstance(lines, AsyncGenerator):
+                        await lines.aclose()
 
         async with create_task_group() as tasks, receive:
             async with send:

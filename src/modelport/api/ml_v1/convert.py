@@ -151,7 +151,6 @@ def operation_message(view: OperationView) -> messages.Operation:
     return messages.Operation(
         name=str(operation.name),
         metadata=messages.OperationMetadata(
-            type=f"{_TYPES}.OperationMetadata",
             create_time=timestamp(operation.create_time),
             start_time=timestamp(operation.start_time) if operation.start_time else None,
             end_time=timestamp(operation.end_time) if operation.end_time else None,

@@ -170,7 +170,7 @@ class SetDefaultVersionRequest(Message):
 class OperationMetadata(Message):
     """What an operation is about and how far it has come."""
 
-    type: str | None = Field(default=None, serialization_alias="@type")
+    type: str = Field(default="type.googleapis.com/google.cloud.ml.v1.OperationMetadata", alias="@type")
     create_time: Timestamp | None = None
     start_time: Timestamp | None = None
     end_time: Timestamp | None = None
