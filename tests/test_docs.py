@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from docs.facts import api_methods, command_options, error_reasons
 from docs.generate import pages
-
 from modelport.api.ml_v1 import messages
 from modelport.api.ml_v1.convert import version_draft
 from modelport.api.ml_v1.reading import parse

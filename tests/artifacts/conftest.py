@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.artifacts import servers
-from tests.artifacts.servers import Bucket, CrookedStore
 
 from modelport.artifacts.base import ArtifactLimits
 from modelport.artifacts.cache import ArtifactCache
+from tests.artifacts import servers
+from tests.artifacts.servers import Bucket, CrookedStore
 
 MakeCache = Callable[..., ArtifactCache]
 _numbers = itertools.count()

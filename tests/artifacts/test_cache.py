@@ -9,11 +9,11 @@ from pathlib import Path
 import anyio
 import pytest
 from blockbuster import blockbuster_ctx
-from tests.artifacts.conftest import MakeCache
-from tests.artifacts.servers import Bucket
 
 from modelport.artifacts.base import Artifact, ArtifactLimits, Progress
 from modelport.core.errors import ArtifactNotFound, ArtifactRefused, InvalidArgument
+from tests.artifacts.conftest import MakeCache
+from tests.artifacts.servers import Bucket
 
 pytestmark = pytest.mark.anyio
 

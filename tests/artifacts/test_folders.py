@@ -7,10 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.artifacts.conftest import MakeCache
 
 from modelport.artifacts.base import ArtifactLimits
 from modelport.core.errors import ArtifactNotFound, ArtifactRefused, InvalidArgument
+from tests.artifacts.conftest import MakeCache
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.artifacts.conftest import MakeCache
-from tests.conftest import missing
 
 from modelport.artifacts.base import ArtifactLimits, Progress
 from modelport.artifacts.cache import ArtifactCache
@@ -23,6 +21,8 @@ from modelport.core.errors import (
     InvalidArgument,
     NoSpace,
 )
+from tests.artifacts.conftest import MakeCache
+from tests.conftest import missing
 
 pytestmark = pytest.mark.anyio
 

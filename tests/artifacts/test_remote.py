@@ -9,8 +9,6 @@ import anyio
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
-from tests.artifacts.conftest import MakeCache
-from tests.artifacts.servers import Bucket, CrookedStore, free_port, s3_environ
 
 from modelport.core.errors import (
     ArtifactNotFound,
@@ -18,6 +16,8 @@ from modelport.core.errors import (
     ArtifactStoreUnavailable,
     ArtifactUnauthorized,
 )
+from tests.artifacts.conftest import MakeCache
+from tests.artifacts.servers import Bucket, CrookedStore, free_port, s3_environ
 
 pytestmark = pytest.mark.anyio
 

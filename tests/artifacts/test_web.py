@@ -9,8 +9,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.artifacts.conftest import MakeCache
-from tests.artifacts.servers import free_port
 
 from modelport.artifacts.base import ArtifactLimits
 from modelport.core.errors import (
@@ -20,6 +18,8 @@ from modelport.core.errors import (
     ArtifactUnauthorized,
     InvalidArgument,
 )
+from tests.artifacts.conftest import MakeCache
+from tests.artifacts.servers import free_port
 
 pytestmark = pytest.mark.anyio
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from tests.conformance.driver import DriverConformance, Subject, ask, find, until_state
 
 from modelport.core.errors import ImageNotFound
 from modelport.core.replicas import Replica, ReplicaSpec, ReplicaState
 from modelport.drivers.fake import FakeDriver
+from tests.conformance.driver import DriverConformance, Subject, ask, find, until_state
 
 
 @pytest.fixture

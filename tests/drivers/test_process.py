@@ -17,6 +17,13 @@ import anyio
 import psutil
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
+
+from modelport.core.errors import ImageNotFound, ImageUnauthorized, InvalidArgument, ReplicaCannotStart
+from modelport.core.replicas import Accelerators, EnvVar, Exit, ReplicaSpec, ReplicaState, Resources
+from modelport.drivers import process_folder
+from modelport.drivers.base import DriverState
+from modelport.drivers.process import ProcessDriver
+from modelport.drivers.process_shims import MARKER, signal_shim
 from tests.conformance.driver import (
     DriverConformance,
     Subject,
@@ -28,13 +35,6 @@ from tests.conformance.driver import (
     until_serving,
     until_state,
 )
-
-from modelport.core.errors import ImageNotFound, ImageUnauthorized, InvalidArgument, ReplicaCannotStart
-from modelport.core.replicas import Accelerators, EnvVar, Exit, ReplicaSpec, ReplicaState, Resources
-from modelport.drivers import process_folder
-from modelport.drivers.base import DriverState
-from modelport.drivers.process import ProcessDriver
-from modelport.drivers.process_shims import MARKER, signal_shim
 
 ECHO = Path(__file__).parents[1] / "images" / "echo"
 NAME = "mp-m-v-0123456789-0"

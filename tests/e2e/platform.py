@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def eventually(check: Callable[[], Any], *, within_s: float = 20, what: str = ""
             if value := check():
                 return value
             problem: Exception = AssertionError(what or "it did not become true in time")
-        except (AssertionError, httpx.HTTPError, KeyError) as error:
+        except (AssertionError, httpx.HTTPError, LookupError) as error:
             problem = error
         if time.monotonic() > deadline:
             raise problem
@@ -156,8 +156,9 @@ class Platform:
     def haproxy(self) -> psutil.Process:
         """The gateway's process, found by the directory it runs in."""
         for process in psutil.process_iter(["name"]):
-            if process.info["name"] == "haproxy" and Path(process.cwd()) == self.directory / "gateway":
-                return process
+            with suppress(psutil.Error):  # one that is just ending
+                if process.info["name"] == "haproxy" and Path(process.cwd()) == self.directory / "gateway":
+                    return process
         raise AssertionError("HAProxy does not run")
 
 

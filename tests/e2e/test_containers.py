@@ -1,14 +1,20 @@
 """The whole platform on real engines: create, predict, adopt after a kill, an engine that goes away, refused images."""
 
 import json
+import shutil
 import signal
+import socket
+import socketserver
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+
 from tests.e2e.load import Load
 from tests.e2e.platform import Platform, eventually, platform
 from tests.engines import engine_api
@@ -102,23 +108,68 @@ def test_a_registry_that_refuses_fails_the_version_with_its_words(mp: Platform) 
     assert image in operation["error"]["message"]
 
 
-def test_an_engine_that_goes_away_for_a_while_costs_no_prediction(mp: Platform, echo_engine: str) -> None:
-    mp.ready("m", "v1", ECHO_IMAGE)
-    socket = Path(echo_engine.removeprefix("unix://"))
-    hidden = socket.with_suffix(".hidden")
-    before = mp.inspect("m", "v1")["replicas"]
-    with Load(mp.url, "models/m") as load:
-        socket.rename(hidden)
-        try:
-            operation = mp.create("m", "v2", ECHO_IMAGE)
-            time.sleep(2.5)
-            assert mp.client.get("/modelport/v1/status").json()["driver"]["state"] == "UNHEALTHY"
-            assert not mp.get(operation["name"].split("/", 2)[2]).get("done")
-        finally:
-            hidden.rename(socket)
-        assert "error" not in mp.wait(operation)
-    assert load.failures == []
-    assert mp.inspect("m", "v1")["replicas"] == before
+class Door:
+    """A socket in front of the engine's that can be shut, cutting every connection, and opened again."""
+
+    def __init__(self, engine: str, directory: Path) -> None:
+        self.engine = engine.removeprefix("unix://")
+        self.path = directory / "engine.sock"
+        self.open()
+
+    def open(self) -> None:
+        door = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with socket.socket(socket.AF_UNIX) as engine:
+                    engine.connect(door.engine)
+                    door.connections += [self.request, engine]
+                    back = Thread(target=relay, args=(engine, self.request), daemon=True)
+                    back.start()
+                    relay(self.request, engine)
+                    back.join()
+
+        self.connections: list[socket.socket] = []
+        self.server = socketserver.ThreadingUnixStreamServer(str(self.path), Handler)
+        self.server.daemon_threads = True
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def shut(self) -> None:
+        self.server.shutdown()
+        self.server.socket.close()
+        self.path.unlink()
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def relay(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def test_an_engine_that_goes_away_for_a_while_costs_no_prediction(echo_engine: str) -> None:
+    directory = Path(tempfile.mkdtemp(prefix="mp-door-"))
+    door = Door(echo_engine, directory)
+    try:
+        with platform("docker", DOCKER_HOST=f"unix://{door.path}") as mp:
+            mp.ready("m", "v1", ECHO_IMAGE)
+            before = mp.inspect("m", "v1")["replicas"]
+            with Load(mp.url, "models/m") as load:
+                door.shut()
+                operation = mp.create("m", "v2", ECHO_IMAGE)
+                time.sleep(2.5)
+                assert mp.client.get("/modelport/v1/status").json()["driver"]["state"] == "UNDETECTED"
+                assert not mp.get(operation["name"].split("/", 2)[2]).get("done")
+                door.open()
+                assert "error" not in mp.wait(operation)
+            assert load.failures == []
+            assert mp.inspect("m", "v1")["replicas"] == before
+    finally:
+        door.shut()
+        shutil.rmtree(directory)
 
 
 def test_an_orderly_end_of_a_container_takes_no_grace(mp: Platform) -> None:

@@ -96,17 +96,17 @@ def test_haproxy_is_back_within_two_seconds(mp: Platform, echo: str) -> None:
 def test_a_killed_replica_costs_no_request_and_is_replaced(mp: Platform, echo: str) -> None:
     mp.ready("m", "v1", echo, manualScaling={"nodes": 2})
     victim = servers(mp)[0]
-    in_flight_failures = []
     with Load(mp.url, "models/m") as load:
         time.sleep(0.3)
         victim.kill()
         eventually(lambda: victim.pid not in [s.pid for s in servers(mp)] and len(servers(mp)) == 2, within_s=10)
         eventually(lambda: all(r["healthy"] for r in mp.inspect("m", "v1")["replicas"]), within_s=10)
         time.sleep(0.3)
-    # Requests that the victim had accepted die with it: that is not a failed connection, and must not be sent twice.
-    in_flight_failures = [f for f in load.failures if "REPLICA_BAD_RESPONSE" in f or "REPLICA_FAILED" in f]
-    assert len(in_flight_failures) <= 2
-    assert load.failures == in_flight_failures
+    # A request that the victim had accepted dies with it: that is no failed connection, and must not be sent twice.
+    # On a connection that the caller uses again HAProxy closes instead of answering, so that the caller may decide.
+    accepted = [f for f in load.failures if "REPLICA_BAD_RESPONSE" in f or "RemoteProtocolError" in f]
+    assert len(accepted) <= 2
+    assert load.failures == accepted
 
 
 def test_switching_the_default_under_load_fails_nothing(mp: Platform, echo: str) -> None:
@@ -220,7 +220,7 @@ def test_a_full_disk_fails_the_version_and_nothing_else(mp: Platform, echo: str,
     finally:
         subprocess.run(["umount", str(cache)], check=True)
     assert operation["error"]["code"] == 9
-    assert "space" in operation["error"]["message"].lower()
+    assert "its disk has" in operation["error"]["message"]
     assert mp.predict("models/m").status_code == 200
     mp.wait(mp.delete("models/m/versions/v2"))
     mp.ready("m", "v3", echo, deploymentUri=str(model))

@@ -78,8 +78,18 @@ async def read_container_logs(
     """Yield the last `tail` lines over archive and container; with `follow`, new ones of this and later containers."""
     wanted = min(max(tail, 0), MAX_TAIL)
     inspected = await inspect()
-    live = await _live_tail(client, log_dir, name, inspected, wanted) if inspected and wanted else []
-    for line in [line async for line in read_logs(log_dir, name, tail=wanted - len(live))]:
+    live: list[LogLine] = []
+    if inspected and wanted:
+        try:
+            live = await _live_tail(client, log_dir, name, inspected, wanted)
+        except aiodocker.DockerError:
+            if not await _left(log_dir, name, inspected, inspect):
+                raise
+    archived = [line async for line in read_logs(log_dir, name, tail=wanted - len(live))]
+    if inspected and await _left(log_dir, name, inspected, inspect):
+        # It was archived while this was read: its lines are all there now.
+        live, archived = [], [line async for line in read_logs(log_dir, name, tail=wanted)]
+    for line in archived:
         yield line
     if not follow:
         for line in live:
@@ -93,9 +103,13 @@ async def read_container_logs(
             if not await _mark(log_dir, name, inspected).exists():
                 lines = log_lines(client, str(followed), attempt_of(inspected), tail=count, follow=True)
                 async with aclosing(lines) as batches:
-                    async for batch in batches:
-                        for line in batch:
-                            yield line
+                    try:
+                        async for batch in batches:
+                            for line in batch:
+                                yield line
+                    except aiodocker.DockerError:
+                        if not await _left(log_dir, name, inspected, inspect):
+                            raise
             count = None
         await anyio.sleep(_POLL_S)
         inspected = await inspect()
@@ -111,6 +125,14 @@ async def _live_tail(
             async for batch in batches:
                 lines.extend(batch)
     return list(lines)
+
+
+async def _left(log_dir: Path, name: str, inspected: Mapping[str, Any], inspect: Inspect) -> bool:
+    """Return whether the container's log has gone to the archive since it was inspected."""
+    if await _mark(log_dir, name, inspected).exists():
+        return True
+    now = await inspect()
+    return now is None or now["Id"] != inspected["Id"]
 
 
 def _mark(log_dir: Path, name: str, inspected: Mapping[str, Any]) -> anyio.Path:
