@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from docs.facts import commands, gateway_rows, kinds, openapi_document
 from typer.main import get_command
 
+from docs.facts import commands, gateway_rows, kinds, openapi_document
 from modelport.api.errors import DOMAIN
 from modelport.api.ml_v1 import messages
 from modelport.api.ml_v1.convert import version_draft

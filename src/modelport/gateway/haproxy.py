@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _TIDY_PERIOD_S = 1.0
 _MAX_PAUSE_S = 1.0
+_MAKE_ROOM_TRIES = 5
+_MAKE_ROOM_PAUSE_S = 0.05
 # One that dies as soon as it starts must not keep a core busy with starting it.
 _SHORT_LIFE_PAUSE_S = 0.1
 # Rows of `show stat`: 4 is servers, 2 is whole backends.
@@ -139,12 +141,14 @@ class HAProxyGateway:
     async def _commands(self, wanted: RouteTable) -> list[str]:
         if self._installed is None:
             self._installed = await self._read()
-        try:
-            return tables.commands(self._installed, wanted, slots=self._config.slots)
-        except SlotsExhausted:
-            # Slots of versions that have left may be idle by now.
-            await self._tidy()
-            return tables.commands(self._installed, wanted, slots=self._config.slots)
+        for _attempt in range(_MAKE_ROOM_TRIES):
+            try:
+                return tables.commands(self._installed, wanted, slots=self._config.slots)
+            except SlotsExhausted:
+                # Slots of versions that have left may be idle by now; HAProxy takes a moment to drop idle connections.
+                await self._tidy()
+                await anyio.sleep(_MAKE_ROOM_PAUSE_S)
+        return tables.commands(self._installed, wanted, slots=self._config.slots)
 
     async def _read(self) -> Installed:
         routes, splits, slots, servers = [
