@@ -18,10 +18,11 @@ ALLOWED: dict[str, set[str]] = {
     "control": {"core", "store", "artifacts", "drivers", "gateway", "doctor"},
     "api": {"core", "store", "drivers", "gateway", "control"},
     "sdk": {"core", "settings"},
-    "cli": {"core", "sdk", "settings", "build"},
+    "cli": {"core", "sdk", "settings", "control_plane"},
     "settings": set(),
     "data_dir": {"core"},
-    "build": {"core", "store", "artifacts", "drivers", "gateway", "doctor", "control", "api", "settings", "data_dir"},
+    "build": {"core", "store", "artifacts", "drivers", "gateway", "control", "api", "settings", "data_dir"},
+    "control_plane": {"core", "drivers", "api", "settings", "data_dir", "build"},
     "__main__": {"cli"},
     "__init__": set(),
 }

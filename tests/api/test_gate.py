@@ -5,6 +5,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from modelport.api.gate import Gate
+from tests.api.world import Api
 
 pytestmark = pytest.mark.anyio
 
@@ -35,3 +36,21 @@ async def test_what_is_no_request_passes_through() -> None:
 
     await Gate(app, lambda: "")({"type": "lifespan"}, never, ignored)
     assert seen == ["lifespan"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v1/projects/p/models", 403),
+        ("PATCH", "/v1/projects/p/models/m?updateMask=description", 403),
+        ("DELETE", "/v1/projects/p/models/m", 403),
+        ("GET", "/v1/projects/p/models", 200),
+        ("POST", "/v1/projects/p/models/m:predict", 404),
+    ],
+)
+async def test_a_web_page_changes_nothing(api: Api, method: str, path: str, status: int) -> None:
+    answer = await api.call(method, path, headers={"origin": "https://somewhere.example"}, content=b'{"name": "m"}')
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json()["error"]["details"][0]["reason"] == "BROWSER_REFUSED"
+        assert (await api.call("GET", "/v1/projects/p/models")).json() == {}

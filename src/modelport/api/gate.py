@@ -1,4 +1,4 @@
-"""The outermost layer of the API: method override, and the last word on whatever went wrong."""
+"""The outermost layer of the API: no changes from web pages, method override, the last word on what went wrong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelport.api.errors import error_response
-from modelport.core.errors import Code, Error, PayloadTooLarge, Status
+from modelport.core.errors import BrowserRefused, Code, Error, PayloadTooLarge, Status
 
 log = logging.getLogger("modelport.api")
 
+_SAFE = ("GET", "HEAD", "OPTIONS")
 _OVERRIDABLE = ("GET", "DELETE", "PATCH", "PUT", "POST")
 MAX_QUERY_BYTES = 64 * 1024
 
@@ -39,6 +40,7 @@ class Gate:
 
         try:
             scope, receive = await _overridden(scope, receive)
+            _refuse_web_pages(scope)
             await self._app(scope, receive, sending)
         except Error as error:
             await error_response(error.status())(scope, receive, send)
@@ -56,6 +58,19 @@ class Gate:
                 metadata={"request_id": request_id},
             )
             await error_response(status)(scope, receive, send)
+
+
+def _refuse_web_pages(scope: Scope) -> None:
+    """Refuse changes that carry `Origin`, as browsers send it and other clients do not.
+
+    Without logins, a page that somebody opens on this machine could otherwise have containers run here.
+    """
+    changes = scope["method"] not in _SAFE and not scope["path"].endswith(":predict")
+    if changes and "origin" in Headers(scope=scope):
+        raise BrowserRefused(
+            "Changes are not taken from web pages, and this request has an `Origin` header",
+            hint="Use the command line, the SDK or curl",
+        )
 
 
 async def _overridden(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:

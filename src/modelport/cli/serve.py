@@ -39,7 +39,7 @@ def serve(data_dir: DataDirOption = None, listen: ListenOption = "", driver: Dri
     and the next `modelport serve` takes over. `modelport shutdown` ends them too.
     """
     settings = _settings(data_dir=data_dir, listen=listen, driver=driver)
-    from modelport.build import run
+    from modelport.control_plane import run
 
     run(settings)
 
@@ -56,7 +56,7 @@ def shutdown(
     """
     settings = _settings(data_dir=data_dir, driver=driver)
     confirm(f"Stop every replica and the gateway of {settings.data_dir}?", yes=yes)
-    from modelport.build import shutdown as stop
+    from modelport.control_plane import shutdown as stop
 
     count = _patiently(lambda: stop(settings))
     replicas = "1 replica" if count == 1 else f"{count} replicas"
@@ -79,7 +79,7 @@ def _settings(**flags: Any) -> Settings:
     with platform_extra("The control plane"):
         from pydantic import ValidationError
 
-        import modelport.build  # noqa: F401 - all that the control plane needs, or the error below
+        import modelport.control_plane  # noqa: F401 - all that the control plane needs, or the error below
         from modelport.settings import Settings
     try:
         return Settings(**{name: value for name, value in flags.items() if value})

@@ -11,7 +11,7 @@ Every error carries a `google.rpc` code, a stable machine-readable reason and a 
     │   ├── ArtifactNotFound · ImageNotFound · ReplicaNotFound
     ├── AlreadyExists
     ├── PermissionDenied
-    │   └── ArtifactUnauthorized · ImageUnauthorized
+    │   └── ArtifactUnauthorized · ImageUnauthorized · BrowserRefused
     ├── FailedPrecondition
     │   ├── VersionNotReady · VersionBusy · VersionIsDefault · ModelHasVersions · NoDefaultVersion
     │   ├── ReplicaCannotStart   the substrate refused to start it, and would again
@@ -234,6 +234,12 @@ class ImageUnauthorized(PermissionDenied):
     """The registry refused modelport's credentials."""
 
     reason = "IMAGE_UNAUTHORIZED"
+
+
+class BrowserRefused(PermissionDenied):
+    """A page in a browser tried to change something; it could belong to anybody."""
+
+    reason = "BROWSER_REFUSED"
 
 
 class FailedPrecondition(Error):
