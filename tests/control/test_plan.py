@@ -143,3 +143,9 @@ def test_a_cancel_after_ready_changes_nothing() -> None:
     v = replace(version(state=READY), cancelled=True)
     r = replica(v)
     assert plan(v, seen(r), RULES).stops == ()
+
+
+def test_an_update_is_looked_at_until_it_ends() -> None:
+    v = replace(version(nodes=1, state=READY), generation=2)
+    r = replica(v)
+    assert plan(v, seen(r, health={r.name: healthy()}), RULES).look_again_s is not None

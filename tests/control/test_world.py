@@ -242,3 +242,69 @@ async def test_a_conclusive_error_of_the_driver_fails_the_version_at_once(tmp_pa
         assert version.status.error.metadata["phase"] == "image"
         gateway.cancel_scope.cancel()
     world.store.close()
+
+
+async def test_an_update_that_cannot_be_met_ends_with_the_deadline(tmp_path: Path) -> None:
+    world = World(tmp_path, 0)
+    await world.store.write(lambda tx: tx.insert(Model(MODEL, now(), default_version="v1")))
+    async with anyio.create_task_group() as gateway:
+        await gateway.start(world.gateway.run)
+        async with world.control_loop() as reconciler:
+            name = await world.create("fake:ok")
+            reconciler.notify(name)
+            with anyio.fail_after(5):
+                while await unsettled(world):
+                    await anyio.sleep(0.02)
+
+            def scale(tx):
+                version = tx.get(Version, name)
+                # The second replica cannot start: the engine knows no such image any more.
+                status = replace(version.status, image="fake:none")
+                tx.update(replace(version, nodes=version.nodes + 1, generation=2, status=status))
+                tx.insert(world._operation(OperationType.UPDATE_VERSION, name, 2))
+
+            await world.store.write(scale)
+            reconciler.notify(name)
+            with anyio.fail_after(10):
+                while await world.store.read(lambda tx: tx.running_operations()):
+                    await anyio.sleep(0.05)
+        version = await world.store.read(lambda tx: tx.get(Version, name))
+        assert version.state is VersionState.READY
+        assert version.status.ready_replicas < version.nodes
+        gateway.cancel_scope.cancel()
+    world.store.close()
+
+
+async def test_a_replica_that_leaves_a_second_time_drains_anew(tmp_path: Path) -> None:
+    world = World(tmp_path, 0)
+    await world.store.write(lambda tx: tx.insert(Model(MODEL, now(), default_version="v1")))
+    async with anyio.create_task_group() as gateway:
+        await gateway.start(world.gateway.run)
+        async with world.control_loop() as reconciler:
+            name = await world.create("fake:ok")
+
+            async def scale(nodes: int) -> None:
+                def write(tx):
+                    version = tx.get(Version, name)
+                    tx.update(replace(version, nodes=nodes, generation=version.generation + 1))
+
+                await world.store.write(write)
+                reconciler.notify(name)
+
+            async def settle() -> None:
+                with anyio.fail_after(5):
+                    while await unsettled(world):
+                        await anyio.sleep(0.02)
+
+            for _time in range(2):
+                await scale(2)
+                await settle()
+                second = replica_names(await world.store.read(lambda tx: tx.get(Version, name)))[1]
+                world.gateway.set_in_flight(second, 1)
+                await scale(1)
+                await anyio.sleep(RULES.drain_s / 2)
+                assert second in {r.name for r in await world.driver.list()}, "stopped before it had drained"
+                await settle()
+                world.gateway.set_in_flight(second, 0)
+        gateway.cancel_scope.cancel()
+    world.store.close()

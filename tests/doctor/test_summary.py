@@ -41,3 +41,10 @@ def test_a_container_that_said_nothing_is_said_to_have_said_nothing() -> None:
 
 def test_a_failure_before_the_start_does_not_speak_of_output() -> None:
     assert "output" not in summarise(replace(EVIDENCE, phase="image", log_tail=())).message
+
+
+def test_what_an_adapter_advised_goes_before_general_advice() -> None:
+    evidence = replace(EVIDENCE, phase="image", error_reason="IMAGE_NOT_FOUND", hint="Log in with `docker login`")
+    error = summarise(evidence)
+    assert error.hint == "Log in with `docker login`"
+    assert error.metadata["error_reason"] == "IMAGE_NOT_FOUND"

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from modelport.control.health import Health, ProbeRules, must_restart
 from modelport.control.routing import is_wanted
 from modelport.core.conditions import ConditionType
+from modelport.core.errors import Error
 from modelport.core.replicas import Exit, Replica, ReplicaState
 from modelport.core.resources import Version, VersionState
 from modelport.core.version_replicas import replica_names
@@ -17,6 +18,7 @@ from modelport.core.version_replicas import replica_names
 _STEADY = timedelta(minutes=10)
 _LONGEST_BACKOFF_S = 60.0
 _DRAIN_POLL_S = 0.1
+_UPDATE_POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,20 @@ class Start:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The version will not become ready: the step at which it failed, and why in one sentence."""
+    """The version will not become ready: the step at which it failed, and why in one sentence.
+
+    `error_reason` and `hint` are those of the error that an adapter raised, if one did.
+    """
 
     phase: str
     reason: str
+    error_reason: str = ""
+    hint: str = ""
+
+    @classmethod
+    def of(cls, phase: str, error: Error) -> Verdict:
+        """Return the verdict that an adapter's error means."""
+        return cls(phase, error.message, error.reason, error.hint)
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,8 @@ def plan(version: Version, seen: Seen, rules: Rules) -> Plan:
         if left <= 0:
             return Plan(stops=stops, verdict=_too_late(version, seen, rules))
         pauses.append(left)
+    if version.state is VersionState.UPDATING:
+        pauses.append(_UPDATE_POLL_S)  # nothing else may turn, and the operation must end
     return Plan(tuple(starts), stops, min(pauses, default=None))
 
 

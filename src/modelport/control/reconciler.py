@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 _LOG_TAIL = 20
 _EXITS = 5
 _LONGEST_RETRY_S = 5.0
+_ADOPT_RETRY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Reconciler:
         self._now = now
         self._routes = Routes()
         self._publishing = anyio.Lock()
-        self._leaving_since: dict[str, datetime] = {}
+        self._leaving_since: dict[str, dict[str, datetime]] = {}
         self._exits: dict[str, deque[Exit]] = {}
         self._failures: dict[str, int] = {}
         self._tasks: TaskGroup
@@ -95,11 +96,12 @@ class Reconciler:
             self._tasks = tasks
             task_status.started()
             await tasks.start(self._fleet.run)
-            await self._adopt(await self._gateway.adopted())
+            await self._adopt()
             await self._queue.run(self._handle)
 
-    async def _adopt(self, table: RouteTable) -> None:
+    async def _adopt(self) -> None:
         """Take over: replicas that were routed count as healthy until their probes say otherwise."""
+        table = await self._served()
         routed = {server.name: server.address for route in table.routes for server in route.servers}
         versions, models = await self._store.read(lambda tx: (tx.all(Version), tx.all(Model)))
         for version in versions:
@@ -112,9 +114,22 @@ class Reconciler:
                 self._routes.set_route(version.name, version_route(version, healthy, self._limits))
         for model in models:
             self._routes.set_default(model.name, model.default_version)
-        await self._publish()
+        try:
+            await self._publish()
+        except Error as error:
+            # What the gateway serves stays as it is; every version below publishes again.
+            _log.warning("the routes could not be published: %s", error.message)
         for name in {str(version.name) for version in versions} | self._fleet.owners():
             self._queue.add(name)
+
+    async def _served(self) -> RouteTable:
+        """Return what the gateway serves, once it can say so: routes must not be taken away for not being known."""
+        while True:
+            try:
+                return await self._gateway.adopted()
+            except Unavailable as error:
+                _log.warning("%s", error.message)
+            await anyio.sleep(_ADOPT_RETRY_S)
 
     async def _handle(self, key: str) -> None:
         try:
@@ -151,7 +166,7 @@ class Reconciler:
             if version is None or version.status.state is not VersionState.CREATING:
                 raise Unavailable(error.message, hint=error.hint) from error
             seen = Seen(self._now(), replicas)
-            await self._fail(version, await self._failure(version, Verdict("route", error.message), seen))
+            await self._fail(version, await self._failure(version, Verdict.of("route", error), seen))
             return 0.0
         seen = await self._see(name, version)
         if version is None or version.goal is Goal.DELETE:
@@ -178,7 +193,7 @@ class Reconciler:
         except Error as error:
             phase = "artifacts" if error.reason.startswith("ARTIFACT") or error.reason == "NO_SPACE" else "image"
             seen = Seen(self._now())
-            return await self._fail(version, await self._failure(version, Verdict(phase, error.message), seen))
+            return await self._fail(version, await self._failure(version, Verdict.of(phase, error), seen))
 
     def _watch(self, name: VersionName, version: Version | None) -> None:
         """Probe the replicas that are wanted and run, and no others."""
@@ -212,12 +227,13 @@ class Reconciler:
         replicas = self._fleet.of(str(name))
         wanted = replica_names(version) if version is not None and is_wanted(version) else ()
         now = self._now()
-        leaving = [replica for replica in replicas if replica not in wanted]
-        for replica in leaving:
-            self._leaving_since.setdefault(replica, now)
+        before = self._leaving_since.pop(str(name), {})
+        leaving = {replica: before.get(replica, now) for replica in replicas if replica not in wanted}
+        if leaving:
+            self._leaving_since[str(name)] = leaving
         in_flight = await self._gateway.in_flight() if leaving else {}
         health = self._health(version) if version is not None else {}
-        return Seen(now, replicas, health, in_flight, self._leaving_since)
+        return Seen(now, replicas, health, in_flight, leaving)
 
     def _health(self, version: Version) -> dict[str, Health]:
         known = {name: self._prober.health(name) for name in replica_names(version)}
@@ -228,7 +244,7 @@ class Reconciler:
         if version.status.state is not VersionState.CREATING:
             return None
         errors = [error for name in replica_names(version) if (error := self._actions.error(name)) is not None]
-        return Verdict("start", errors[0].message) if errors else None
+        return Verdict.of("start", errors[0]) if errors else None
 
     async def _act(self, name: VersionName, version: Version | None, todo: Plan) -> None:
         for start in todo.starts:
@@ -266,6 +282,10 @@ class Reconciler:
                 after = close(operation, updated, now=now, deadline_s=self._rules.create_deadline_s)
                 if after != operation:
                     tx.update(after)
+                if after.done and after.error is not None and updated.status.state is VersionState.READY:
+                    # An update that was given up is over: the version serves, and may be changed or deleted again.
+                    status_ = replace(updated.status, observed_generation=updated.generation)
+                    updated = tx.update(replace(updated, status=status_))
             return updated
 
         running = await self._store.read(lambda tx: tx.running_operations(version.name))
@@ -286,8 +306,6 @@ class Reconciler:
             await self._store.write(remove)
             self._exits.pop(str(name), None)
             await self._preparation.prune()
-        for replica in [r for r in self._leaving_since if r not in self._fleet.names()]:
-            del self._leaving_since[replica]
 
     async def _failure(self, version: Version, verdict: Verdict, seen: Seen) -> Error:
         """Gather what is known of the failure. Never fails itself: evidence that cannot be had is left out."""
@@ -310,6 +328,8 @@ class Reconciler:
             now=seen.now,
             elapsed_s=(seen.now - version.create_time).total_seconds(),
             error=verdict.reason,
+            error_reason=verdict.error_reason,
+            hint=verdict.hint,
             exits=(*self._exits.get(str(version.name), ()), *ended),
             log_tail=tuple(lines),
             probes=next((h.transcript for h in seen.health.values() if h.transcript), ()),

@@ -31,7 +31,9 @@ class Evidence:
     Attributes:
         version: full name.
         phase: the step that failed: `image`, `artifacts`, `start`, `listen`, `health` or `route`.
-        error: what an adapter reported, if one did.
+        error: what went wrong, in one sentence.
+        error_reason: reason of the error that an adapter reported, such as `IMAGE_NOT_FOUND`, if one did.
+        hint: what that error advised.
         exits: how attempts ended, oldest first.
         log_tail: last lines of the replica that failed.
         probes: last probes, equal ones folded together.
@@ -45,6 +47,8 @@ class Evidence:
     now: datetime
     elapsed_s: float
     error: str = ""
+    error_reason: str = ""
+    hint: str = ""
     exits: tuple[Exit, ...] = ()
     log_tail: tuple[LogLine, ...] = ()
     probes: tuple[ProbeAttempt, ...] = ()

@@ -36,4 +36,7 @@ def summarise(evidence: Evidence) -> Error:
     }
     if evidence.exits and (code := evidence.exits[-1].code) is not None:
         metadata["exit_code"] = str(code)
-    return VersionCannotBecomeReady("\n".join(lines), hint=_HINTS.get(evidence.phase, ""), violations=(), **metadata)
+    if evidence.error_reason:
+        metadata["error_reason"] = evidence.error_reason
+    hint = evidence.hint or _HINTS.get(evidence.phase, "")
+    return VersionCannotBecomeReady("\n".join(lines), hint=hint, violations=(), **metadata)
