@@ -267,7 +267,7 @@ class Reconciler:
         return await self._write(version, lambda fresh: observe(fresh, seen, routed=routed), seen.now)
 
     async def _fail(self, version: Version, error: Error) -> Version:
-        _log.warning("%s failed: %s", version.name, error.message.splitlines()[0])
+        _log.warning("%s failed: %s", version.name, error.metadata.get("cause") or error.message)
         return await self._write(version, lambda fresh: failed(fresh.status, error.status()), self._now())
 
     async def _write(self, version: Version, status: Callable[[Version], VersionStatus], now: datetime) -> Version:

@@ -24,7 +24,8 @@ Every error carries a `google.rpc` code, a stable machine-readable reason and a 
     │   ├── NoSpace · SlotsExhausted
     ├── DeadlineExceeded
     ├── Unavailable
-    │   ├── EngineUnreachable · ArtifactStoreUnavailable · GatewayUnavailable · ControlPlaneUnreachable
+    │   ├── EngineUnreachable · ArtifactStoreUnavailable · GatewayUnavailable
+    │   └── ControlPlaneUnreachable · ControlPlaneDown
     ├── Unimplemented
     ├── Unauthenticated
     └── Internal
@@ -372,6 +373,12 @@ class ControlPlaneUnreachable(Unavailable):
     """The client could not reach the control plane."""
 
     reason = "CONTROL_PLANE_UNREACHABLE"
+
+
+class ControlPlaneDown(ControlPlaneUnreachable):
+    """The gateway answers, and the control plane behind it does not."""
+
+    reason = "CONTROL_PLANE_DOWN"
 
 
 class Unimplemented(Error):
