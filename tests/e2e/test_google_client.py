@@ -1,6 +1,7 @@
 """The unmodified google-api-python-client drives a version from create to delete."""
 
 import time
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -8,16 +9,22 @@ from google.auth.credentials import AnonymousCredentials
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 
-from tests.e2e.platform import Platform
+from tests.e2e.platform import Platform, platform
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[Platform]:
+    with platform() as running:
+        yield running
 
 
 @pytest.fixture(params=["google's own document", "our document"])
-def ml(mp: Platform, request: pytest.FixtureRequest) -> Iterator[object]:
+def ml(one: Platform, request: pytest.FixtureRequest) -> Iterator[object]:
     if request.param == "our document":
         client = discovery.build(
             "ml",
             "v1",
-            discoveryServiceUrl=f"{mp.url}/$discovery/rest?version=v1",
+            discoveryServiceUrl=f"{one.url}/$discovery/rest?version=v1",
             credentials=AnonymousCredentials(),
             static_discovery=False,
         )
@@ -26,11 +33,17 @@ def ml(mp: Platform, request: pytest.FixtureRequest) -> Iterator[object]:
             "ml",
             "v1",
             static_discovery=True,
-            client_options={"api_endpoint": mp.url},
+            client_options={"api_endpoint": one.url},
             credentials=AnonymousCredentials(),
         )
     with client:
         yield client
+
+
+@pytest.fixture
+def project() -> str:
+    """A project that no other test uses: projects need no creation."""
+    return f"projects/p{uuid.uuid4().hex[:8]}"
 
 
 def wait(ml, operation: dict) -> dict:
@@ -42,10 +55,10 @@ def wait(ml, operation: dict) -> dict:
     return operation
 
 
-def test_a_version_from_create_to_delete(ml, echo: str) -> None:
+def test_a_version_from_create_to_delete(ml, project: str, echo: str) -> None:
     models = ml.projects().models()
-    model = models.create(parent="projects/p", body={"name": "iris", "regions": ["us-central1"]}).execute()
-    assert model["name"] == "projects/p/models/iris"
+    model = models.create(parent=project, body={"name": "iris", "regions": ["us-central1"]}).execute()
+    assert model["name"] == f"{project}/models/iris"
 
     for version in ("v1", "v2"):
         body = {
@@ -77,27 +90,27 @@ def test_a_version_from_create_to_delete(ml, echo: str) -> None:
         wait(ml, models.versions().delete(name=f"{model['name']}/versions/{version}").execute())
     assert models.versions().list(parent=model["name"]).execute() == {}
     assert wait(ml, models.delete(name=model["name"]).execute())["response"]["@type"].endswith("google.protobuf.Empty")
-    assert models.list(parent="projects/p").execute() == {}
+    assert models.list(parent=project).execute() == {}
 
 
-def test_an_existing_model_answers_with_the_text_that_clients_match_on(ml) -> None:
+def test_an_existing_model_answers_with_the_text_that_clients_match_on(ml, project: str) -> None:
     models = ml.projects().models()
-    models.create(parent="projects/p", body={"name": "iris"}).execute()
+    models.create(parent=project, body={"name": "iris"}).execute()
     with pytest.raises(HttpError) as caught:
-        models.create(parent="projects/p", body={"name": "iris"}).execute()
+        models.create(parent=project, body={"name": "iris"}).execute()
     assert caught.value.resp.status == 409
     assert "Field: model.name Error: A model with the same name already exists." in str(caught.value)
 
 
-def test_a_failed_version_says_why_in_the_operation(ml, echo: str) -> None:
+def test_a_failed_version_says_why_in_the_operation(ml, project: str, echo: str) -> None:
     models = ml.projects().models()
-    models.create(parent="projects/p", body={"name": "iris"}).execute()
+    models.create(parent=project, body={"name": "iris"}).execute()
     body = {"name": "v1", "container": {"image": echo, "env": [{"name": "CRASH", "value": "3"}]}}
-    operation = wait(ml, models.versions().create(parent="projects/p/models/iris", body=body).execute())
+    operation = wait(ml, models.versions().create(parent=f"{project}/models/iris", body=body).execute())
     message = operation["error"]["message"]
     assert "exited with code 3" in message
     assert "a word on stderr" in message
     assert "connection refused" in message or "Exits" in message
-    version = models.versions().get(name="projects/p/models/iris/versions/v1").execute()
+    version = models.versions().get(name=f"{project}/models/iris/versions/v1").execute()
     assert version["state"] == "FAILED"
     assert version["errorMessage"] == message
