@@ -10,6 +10,7 @@ from starlette.types import Message
 
 from modelport.api.platform import LinesResponse
 from modelport.control.inspect import Lines
+from modelport.core.errors import EngineUnreachable
 from modelport.core.replicas import LogLine
 from tests.api.served import Served
 from tests.api.world import Api, StoredInspector
@@ -79,6 +80,24 @@ async def test_logs_that_cannot_be_are_refused(api: Api, query: str) -> None:
     await api.model()
     await api.version()
     await api.refused(400, "GET", f"{V1}:logs?{query}")
+
+
+async def test_logs_that_end_with_an_error_say_so_in_the_last_line(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def broken(*_: object, **__: object) -> AsyncIterator[Lines]:
+        async def lines() -> Lines:
+            yield "r", LogLine(None, "stdout", "first")
+            raise EngineUnreachable("the engine is away")
+
+        yield lines()
+
+    await api.model()
+    await api.version()
+    monkeypatch.setattr(StoredInspector, "logs", broken)
+    response = await api.call("GET", f"{V1}:logs")
+    first, last = (json.loads(line) for line in response.text.splitlines())
+    assert first["text"] == "first"
+    assert last["error"]["status"] == "UNAVAILABLE"
 
 
 async def test_a_version_that_is_not_there_has_no_logs(api: Api) -> None:

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from modelport.control.inspect import PlatformInspector
-from modelport.core.errors import VersionNotFound
+from modelport.core.errors import EngineUnreachable, VersionNotFound
 from modelport.core.names import VersionName
 from modelport.core.replicas import LogLine, Replica
 from modelport.core.resources import ContainerSpec, Version, VersionSpec
@@ -83,3 +83,19 @@ async def test_a_version_that_is_not_there_has_no_lines(inspector: tuple[Platfor
     with pytest.raises(VersionNotFound):
         async with inspector[0].logs(VersionName("p", "iris", "v2"), tail=1, follow=False):
             pass
+
+
+async def test_a_driver_that_cannot_read_on_ends_the_lines_with_its_error(
+    inspector: tuple[PlatformInspector, Talkative], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def logs(name: str, *, tail: int, follow: bool = False) -> AsyncIterator[LogLine]:
+        yield LogLine(None, "stdout", "first")
+        raise EngineUnreachable("the engine is away")
+
+    monkeypatch.setattr(inspector[1], "logs", logs)
+    seen = []
+    async with inspector[0].logs(NAME, tail=1, follow=False) as lines:
+        with pytest.raises(EngineUnreachable):
+            async for _, line in lines:
+                seen.append(line.text)
+    assert seen == ["first"] * 3

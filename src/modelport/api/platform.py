@@ -11,11 +11,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
+from modelport.api.errors import envelope
 from modelport.api.ml_v1.convert import timestamp, version_message
 from modelport.api.ml_v1.route import MethodRoute
 from modelport.api.services import Services
 from modelport.control.inspect import Lines, PlatformStatus, ReplicaView, VersionSummary, VersionView
 from modelport.core.conditions import Condition
+from modelport.core.errors import Error
 from modelport.core.names import VersionName
 from modelport.core.replicas import LogLine
 
@@ -50,7 +52,10 @@ def platform_routes(services: Services) -> APIRouter:
         tail: Annotated[int, Query(ge=0, le=MAX_TAIL)] = 100,
         follow: bool = False,
     ) -> StreamingResponse:
-        """Return what the replicas of a version wrote, dead ones included; with `follow`, as they write it."""
+        """Return what the replicas of a version wrote, dead ones included; with `follow`, as they write it.
+
+        Where reading ends with an error, the last line is `{"error": ...}`.
+        """
         name = _name(project, model, version)
         # A stream cannot turn into an error any more, so the version is looked up before it starts.
         await services.versions.get(name)
@@ -74,8 +79,12 @@ class LinesResponse(StreamingResponse):
 
 
 async def _ndjson(lines: Lines) -> AsyncIterator[bytes]:
-    async for replica, line in lines:
-        yield orjson.dumps(_line(replica, line), option=orjson.OPT_APPEND_NEWLINE)
+    try:
+        async for replica, line in lines:
+            yield orjson.dumps(_line(replica, line), option=orjson.OPT_APPEND_NEWLINE)
+    except Error as error:
+        # The status has gone out as 200: the last line says what went wrong.
+        yield orjson.dumps(envelope(error.status()), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _line(replica: str, line: LogLine) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from modelport.control.fleet import Fleet
 from modelport.control.probe import Prober
 from modelport.core.conditions import Condition, Truth
+from modelport.core.errors import Error
 from modelport.core.names import VersionName
 from modelport.core.replicas import Address, Exit, LogLine, Replica, ReplicaState
 from modelport.core.resources import Model, Version, VersionState
@@ -89,7 +90,8 @@ class Inspector(Protocol):
         """Open the lines of all replicas of a version, dead and removed ones included.
 
         Each replica gives its last `tail` lines; with `follow` new lines go on until the context is left. A context
-        and not a generator, because tasks run behind it that must end where they began. Raises VersionNotFound.
+        and not a generator, because tasks run behind it that must end where they began. Raises VersionNotFound; the
+        iteration ends with the error of a driver that could not read on.
         """
         ...
 
@@ -156,6 +158,7 @@ class PlatformInspector:
         version = await self._store.read(lambda tx: tx.get(Version, name))
         names = dict.fromkeys((*replica_names(version), *self._fleet.of(str(name))))
         send, receive = create_memory_object_stream[tuple[str, LogLine]](100)
+        failures: list[Error] = []
 
         async def read(replica: str, into: MemoryObjectSendStream[tuple[str, LogLine]]) -> None:
             lines = self._driver.logs(replica, tail=tail, follow=follow)
@@ -163,17 +166,25 @@ class PlatformInspector:
                 try:
                     async for line in lines:
                         await into.send((replica, line))
+                except Error as error:
+                    failures.append(error)
                 finally:
                     # Else files and connections stay open until the garbage collector comes by.
                     if isinstance(lines, AsyncGenerator):
                         await lines.aclose()
+
+        async def received() -> Lines:
+            async for item in receive:
+                yield item
+            if failures:
+                raise failures[0]
 
         async with create_task_group() as tasks, receive:
             async with send:
                 for replica in names:
                     tasks.start_soon(read, replica, send.clone())
             try:
-                yield receive
+                yield received()
             finally:
                 # Before the stream is closed: a reader must find itself cancelled, not its stream broken.
                 tasks.cancel_scope.cancel()

@@ -27,6 +27,7 @@ from modelport.drivers.docker_streams import container_events
 
 _HEALTH_S = 5
 _NAME_S = 10
+_INSPECT_TRIES = 4
 # An engine on a loaded machine takes its time; one that takes longer than this does not work.
 _CALL = aiohttp.ClientTimeout(total=120, sock_connect=5)
 
@@ -202,12 +203,17 @@ class DockerDriver:
 
     async def _inspect_container(self, container: str) -> dict[str, Any] | None:
         with translating(self._host, doing=f"inspect container `{container}`"):
-            try:
-                return await self._client.containers.container(container).show()
-            except aiodocker.DockerError as error:
-                if error.status == 404:
-                    return None
-                raise
+            for attempt in range(_INSPECT_TRIES):
+                try:
+                    return await self._client.containers.container(container).show()
+                except aiodocker.DockerError as error:
+                    if error.status == 404:
+                        return None
+                    # Podman answers 500 about a container that it is just removing.
+                    if error.status != 500 or attempt == _INSPECT_TRIES - 1:
+                        raise
+                await anyio.sleep(0.1)
+        return None
 
     async def _create(self, spec: ReplicaSpec) -> dict[str, Any]:
         name = docker_spec.container_name(spec.name, self._settings.installation)

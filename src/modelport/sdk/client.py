@@ -9,6 +9,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from modelport.core.errors import Internal
+from modelport.sdk.statuses import error_from_status
 from modelport.sdk.transport import Transport
 
 Json = dict[str, Any]
@@ -103,8 +104,11 @@ class Client:
         """Yield the last `tail` lines of the version's replicas; with `follow`, go on until the consumer stops."""
         path = f"/modelport{self._versions(model, version)}:logs"
         params = {"tail": str(tail), "follow": "true" if follow else "false"}
-        for line in self._transport.lines(path, params=params):
-            yield json.loads(line)
+        for text in self._transport.lines(path, params=params):
+            line = json.loads(text)
+            if "error" in line:
+                raise error_from_status(line["error"])
+            yield line
 
     # Operations
 
