@@ -22,7 +22,7 @@ from modelport.build import Parts, build, utc_now
 from modelport.core.errors import Error
 from modelport.data_dir import held
 from modelport.drivers.base import Driver
-from modelport.drivers.log_files import sweep
+from modelport.drivers.log_files import sweep as sweep_logs
 from modelport.settings import Settings
 
 _log = logging.getLogger("modelport")
@@ -45,7 +45,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
                 await tasks.start(_serve_api, parts)
                 await tasks.start(parts.gateway.run)
                 await tasks.start(parts.reconciler.run)
-                tasks.start_soon(_sweep, parts)
+                tasks.start_soon(_sweep_for_ever, parts)
                 yield parts
                 tasks.cancel_scope.cancel()
         finally:
@@ -115,7 +115,12 @@ async def _serve_api(parts: Parts, *, task_status: TaskStatus[None]) -> None:
 
     app = create_app(parts.services, lambda: secrets.token_hex(8))
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=int(_API_GRACE_S)
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=int(_API_GRACE_S),
     )
     server = _ApiServer(config)
     path = parts.settings.api_socket
@@ -139,14 +144,24 @@ async def _serve_api(parts: Parts, *, task_status: TaskStatus[None]) -> None:
             tasks.cancel_scope.cancel()
 
 
-async def _sweep(parts: Parts) -> None:
-    """Every hour remove old logs of replicas that are gone, and cached trees that no version uses."""
+async def _sweep_for_ever(parts: Parts) -> None:
     while True:
         await anyio.sleep(_SWEEP_PERIOD_S)
-        older_than = utc_now() - timedelta(days=parts.settings.log_days)
-        sweep_logs = partial(sweep, parts.settings.log_dir, keep=parts.fleet.names(), older_than=older_than)
-        await anyio.to_thread.run_sync(sweep_logs)
-        await parts.preparation.prune()
+        try:
+            await _sweep(parts)
+        except (Error, OSError) as error:
+            _log.warning("the hourly sweep failed: %s", error)
+
+
+async def _sweep(parts: Parts) -> None:
+    """Remove old logs of replicas that are gone, old operations, and cached trees that no version uses."""
+    settings, now = parts.settings, utc_now()
+    logs_before = now - timedelta(days=settings.log_days)
+    await anyio.to_thread.run_sync(
+        partial(sweep_logs, settings.log_dir, keep=parts.fleet.names(), older_than=logs_before)
+    )
+    await parts.services.operations.sweep(ended_before=now - timedelta(days=settings.operation_days))
+    await parts.preparation.prune()
 
 
 async def _stop(driver: Driver, name: str, grace_s: float) -> None:

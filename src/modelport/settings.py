@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     log_bytes: int = Field(default=10 * 1024**2, ge=4096, description="Size at which a replica's log file rotates.")
     log_files: int = Field(default=3, ge=1, description="Log files kept for each replica.")
     log_days: int = Field(default=7, ge=0, description="Days that logs of deleted versions are kept.")
+    operation_days: int = Field(default=90, ge=1, description="Days that operations are kept after they have ended.")
 
     @field_validator("data_dir")
     @classmethod

@@ -161,3 +161,14 @@ class Operations:
 
         if version := await self._store.write(write):
             self._notify(version)
+
+    async def sweep(self, *, ended_before: datetime) -> int:
+        """Forget operations that ended before a time; return how many."""
+
+        def write(tx: Tx) -> int:
+            old = [op for op in tx.all(Operation) if op.done and op.end_time is not None and op.end_time < ended_before]
+            for operation in old:
+                tx.delete(Operation, operation.name)
+            return len(old)
+
+        return await self._store.write(write)
