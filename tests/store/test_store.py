@@ -55,6 +55,14 @@ async def test_a_missing_model_is_named_in_the_error(store: Store) -> None:
         await store.read(lambda tx: tx.get(Model, ModelName("p", "no")))
 
 
+async def test_several_are_found_at_once_and_missing_ones_left_out(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        await store.write(lambda tx, name=name: tx.insert(model(name)))
+    names = [ModelName("p", name) for name in ("a", "c", "no")]
+    found = await store.read(lambda tx: tx.find_each(Model, names))
+    assert found == {"projects/p/models/a": model("a"), "projects/p/models/c": model("c")}
+
+
 async def test_an_update_of_a_stale_copy_is_aborted(store: Store) -> None:
     first = await store.write(lambda tx: tx.insert(model("m")))
     await store.write(lambda tx: tx.update(replace(first, description="new")))

@@ -12,7 +12,7 @@ from modelport.control.filters import parse_filter
 from modelport.control.labels import description_violations, label_violations
 from modelport.control.masks import parse_mask
 from modelport.control.model_rules import ModelDraft, model_violations
-from modelport.control.operations import OperationView, default_of, start, view
+from modelport.control.operations import OperationView, default_name, default_of, start, view
 from modelport.control.version_rules import beside
 from modelport.core.errors import AlreadyExists, InvalidArgument, ModelHasVersions, Violation
 from modelport.core.names import ModelName, VersionName, require_project
@@ -67,7 +67,12 @@ class Models:
 
     async def get(self, name: ModelName) -> ModelView:
         """Return a model. Raises ModelNotFound."""
-        return await self._store.read(lambda tx: _view(tx, tx.get(Model, name)))
+
+        def read(tx: Tx) -> ModelView:
+            model = tx.get(Model, name)
+            return ModelView(model, default_of(tx, model))
+
+        return await self._store.read(read)
 
     async def list(
         self, project: str, *, page_size: int, page_token: str = "", filter: str = ""
@@ -78,7 +83,10 @@ class Models:
 
         def read(tx: Tx) -> tuple[tuple[ModelView, ...], str]:
             page = tx.list(Model, f"projects/{project}", page_size=page_size, page_token=page_token, where=where)
-            return tuple(_view(tx, model) for model in page.items), page.next_page_token
+            names = [default_name(model) for model in page.items if model.default_version]
+            defaults = tx.find_each(Version, names)
+            views = tuple(ModelView(model, defaults.get(str(default_name(model)))) for model in page.items)
+            return views, page.next_page_token
 
         return await self._store.read(read)
 
@@ -130,10 +138,6 @@ class Models:
             return view(tx, start(tx, OperationType.DELETE_MODEL, name, now=self._now(), done=True))
 
         return await self._store.write(write)
-
-
-def _view(tx: Tx, model: Model) -> ModelView:
-    return ModelView(model, default_of(tx, model))
 
 
 def _sibling(model: ModelName, text: str) -> VersionName | Violation:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 
 from modelport.control.filters import parse_filter
 from modelport.core.names import ModelName, OperationName, VersionName, create_operation_id, require_project
@@ -60,27 +59,44 @@ def target_model(operation: Operation) -> ModelName:
     return ModelName.parse(operation.target)
 
 
-def view(tx: Tx, operation: Operation, find_model: Callable[[ModelName], Model | None] | None = None) -> OperationView:
-    """Return the operation with its resource as it is now.
+def view(tx: Tx, operation: Operation) -> OperationView:
+    """Return the operation with its resource as it is now."""
+    return views(tx, (operation,))[0]
 
-    A version of the same name that was created later is another one, and is not shown. A caller with many operations
-    of few models passes a `find_model` that remembers.
+
+def views(tx: Tx, operations: Sequence[Operation]) -> tuple[OperationView, ...]:
+    """Return operations with their resources as they are now, found in two queries however many there are.
+
+    A version of the same name that was created later is another one, and is not shown.
     """
-    name = target_model(operation)
-    model = find_model(name) if find_model else tx.find(Model, name)
-    if "/versions/" not in operation.target:
-        return OperationView(operation, model, default=default_of(tx, model))
-    version = tx.find(Version, VersionName.parse(operation.target))
-    if version is not None and version.create_time > operation.create_time:
-        version = None
-    return OperationView(operation, model, version)
+    models = tx.find_each(Model, {target_model(operation) for operation in operations})
+    defaults = {default_name(model) for model in models.values() if model.default_version}
+    targets = {VersionName.parse(op.target) for op in operations if "/versions/" in op.target}
+    versions = tx.find_each(Version, targets | defaults)
+
+    def one(operation: Operation) -> OperationView:
+        model = models.get(str(target_model(operation)))
+        if "/versions/" not in operation.target:
+            default = versions.get(str(default_name(model))) if model is not None else None
+            return OperationView(operation, model, default=default)
+        version = versions.get(operation.target)
+        if version is not None and version.create_time > operation.create_time:
+            version = None
+        return OperationView(operation, model, version)
+
+    return tuple(map(one, operations))
+
+
+def default_name(model: Model) -> VersionName:
+    """Return the name of the version that answers for a model which has one."""
+    return VersionName(model.name.project, model.name.model, model.default_version)
 
 
 def default_of(tx: Tx, model: Model | None) -> Version | None:
     """Return the version that answers for a model, if there is one."""
     if model is None or not model.default_version:
         return None
-    return tx.find(Version, VersionName(model.name.project, model.name.model, model.default_version))
+    return tx.find(Version, default_name(model))
 
 
 def start(
@@ -136,8 +152,7 @@ class Operations:
 
         def read(tx: Tx) -> tuple[tuple[OperationView, ...], str]:
             page = tx.list(Operation, f"projects/{project}", page_size=page_size, page_token=page_token, where=where)
-            find_model = cache(lambda name: tx.find(Model, name))
-            return tuple(view(tx, operation, find_model) for operation in page.items), page.next_page_token
+            return views(tx, page.items), page.next_page_token
 
         return await self._store.read(read)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,6 +74,14 @@ class Tx:
         table = _TABLES[kind]
         body = self._connection.scalar(select(table.c.body).where(table.c.name == str(name)))
         return None if body is None else _parse(kind, body)
+
+    def find_each(self, kind: type[R], names: Iterable[Name]) -> dict[str, R]:
+        """Return those of the named resources that exist, by full name, in one query."""
+        table = _TABLES[kind]
+        rows = self._connection.execute(
+            select(table.c.name, table.c.body).where(table.c.name.in_({str(name) for name in names}))
+        )
+        return {name: _parse(kind, body) for name, body in rows}
 
     def list(
         self,
