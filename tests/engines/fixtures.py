@@ -50,7 +50,11 @@ def _ready_engine(stack: ExitStack, given: str | None, private: AbstractContextM
         engine = given or stack.enter_context(private)
         if not engine_api.answers(engine):
             raise private_engines.EngineMissing(f"no engine answers at {engine}")
-        _ensure_base_image(engine)
+        try:
+            _ensure_base_image(engine)
+        except RuntimeError as error:
+            # Engines start in a plain chroot too, where `/` is no mount point, and cannot unpack an image there.
+            raise private_engines.EngineMissing(f"the engine cannot take an image: {error}") from error
     except private_engines.EngineMissing as error:
         stack.close()
         missing(str(error))
