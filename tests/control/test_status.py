@@ -4,12 +4,12 @@ import pytest
 
 from modelport.control.plan import Seen
 from modelport.control.status import close, failed, observe, prepared
-from modelport.core.conditions import ConditionType, Truth, is_true
+from modelport.core.conditions import ConditionType, Truth
 from modelport.core.errors import Cancelled, Code
 from modelport.core.names import OperationName
 from modelport.core.replicas import Exit
 from modelport.core.resources import Operation, OperationType, VersionState, VersionStatus
-from tests.control.worlds import NOW, ago, healthy, replica, silent, version
+from tests.control.worlds import NOW, ago, healthy, is_true, replica, silent, version
 
 READY = VersionState.READY
 

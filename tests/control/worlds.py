@@ -47,3 +47,7 @@ def healthy(attempt: int = 1) -> Health:
 def silent(seconds: float, attempt: int = 1) -> Health:
     probe = ProbeAttempt(NOW, "http://127.0.0.1:9000/health", None, "connection refused", 0.001)
     return Health(attempt, ago(seconds), transcript=(probe,))
+
+
+def is_true(conditions: tuple[Condition, ...], type: ConditionType) -> bool:
+    return any(condition.type is type and condition.status is Truth.TRUE for condition in conditions)

@@ -54,8 +54,3 @@ def set_condition(
                 new = replace(new, since=old.since)
             return (*conditions[:index], new, *conditions[index + 1 :])
     return tuple(sorted((*conditions, new), key=lambda c: list(ConditionType).index(c.type)))
-
-
-def is_true(conditions: tuple[Condition, ...], type: ConditionType) -> bool:
-    """Return whether the condition is known to hold."""
-    return any(c.type is type and c.status is Truth.TRUE for c in conditions)

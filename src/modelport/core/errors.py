@@ -8,7 +8,7 @@ Every error carries a `google.rpc` code, a stable machine-readable reason and a 
     │   └── ArtifactRefused      the artifact tree breaks a limit or leaves its root
     ├── NotFound
     │   ├── ModelNotFound · VersionNotFound · OperationNotFound · MethodNotFound
-    │   ├── ArtifactNotFound · ImageNotFound · ReplicaNotFound
+    │   ├── ArtifactNotFound · ImageNotFound
     ├── AlreadyExists
     ├── PermissionDenied
     │   └── ArtifactUnauthorized · ImageUnauthorized · BrowserRefused
@@ -197,12 +197,6 @@ class ImageNotFound(NotFound):
     """The image is neither present nor at its registry."""
 
     reason = "IMAGE_NOT_FOUND"
-
-
-class ReplicaNotFound(NotFound):
-    """No replica, running or dead, has this name."""
-
-    reason = "REPLICA_NOT_FOUND"
 
 
 class AlreadyExists(Error):
