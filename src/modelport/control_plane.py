@@ -21,7 +21,6 @@ from modelport import __version__
 from modelport.build import Parts, build, utc_now
 from modelport.core.errors import Error
 from modelport.data_dir import held
-from modelport.drivers.base import Driver
 from modelport.drivers.log_files import sweep as sweep_logs
 from modelport.settings import Settings
 
@@ -87,7 +86,7 @@ async def stop_everything(settings: Settings) -> int:
             replicas = await parts.driver.list()
             async with anyio.create_task_group() as tasks:
                 for replica in replicas:
-                    tasks.start_soon(_stop, parts.driver, replica.name, settings.stop_grace_s)
+                    tasks.start_soon(partial(parts.driver.stop, replica.name, grace_s=settings.stop_grace_s))
             return len(replicas)
         finally:
             await parts.driver.close()
@@ -162,10 +161,6 @@ async def _sweep(parts: Parts) -> None:
     )
     await parts.services.operations.sweep(ended_before=now - timedelta(days=settings.operation_days))
     await parts.preparation.prune()
-
-
-async def _stop(driver: Driver, name: str, grace_s: float) -> None:
-    await driver.stop(name, grace_s=grace_s)
 
 
 @contextmanager

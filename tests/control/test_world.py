@@ -173,13 +173,18 @@ async def test_every_operation_ends_and_only_what_is_wanted_runs(tmp_path: Path,
                     await anyio.sleep(chance.uniform(0, 0.3))
         world.driver.away = False
         async with world.control_loop():
-            with anyio.fail_after(20):
-                while await unsettled(world):
-                    await anyio.sleep(0.05)
+            await settled(world, within_s=20)
             await anyio.sleep(0.3)  # and it stays so
             assert not await unsettled(world)
         gateway.cancel_scope.cancel()
     world.store.close()
+
+
+async def settled(world: World, *, within_s: float) -> None:
+    """Return when all is as it should be; fail when time is up."""
+    with anyio.fail_after(within_s):
+        while await unsettled(world):
+            await anyio.sleep(0.02)
 
 
 async def unsettled(world: World) -> str:
@@ -214,9 +219,7 @@ async def test_ready_replicas_are_adopted_and_not_restarted(tmp_path: Path) -> N
         await gateway.start(world.gateway.run)
         name = await world.create("fake:ok")
         async with world.control_loop():
-            with anyio.fail_after(5):
-                while await unsettled(world):
-                    await anyio.sleep(0.02)
+            await settled(world, within_s=5)
         before = await world.driver.list()
         tables = len(world.gateway.published)
         async with world.control_loop():
@@ -234,9 +237,7 @@ async def test_a_conclusive_error_of_the_driver_fails_the_version_at_once(tmp_pa
         await gateway.start(world.gateway.run)
         name = await world.create("fake:none")
         async with world.control_loop():
-            with anyio.fail_after(2):
-                while await unsettled(world):
-                    await anyio.sleep(0.02)
+            await settled(world, within_s=2)
         version = await world.store.read(lambda tx: tx.get(Version, name))
         assert version.status.error is not None
         assert version.status.error.metadata["phase"] == "image"
@@ -252,9 +253,7 @@ async def test_an_update_that_cannot_be_met_ends_with_the_deadline(tmp_path: Pat
         async with world.control_loop() as reconciler:
             name = await world.create("fake:ok")
             reconciler.notify(name)
-            with anyio.fail_after(5):
-                while await unsettled(world):
-                    await anyio.sleep(0.02)
+            await settled(world, within_s=5)
 
             def scale(tx):
                 version = tx.get(Version, name)
@@ -292,9 +291,7 @@ async def test_a_replica_that_leaves_a_second_time_drains_anew(tmp_path: Path) -
                 reconciler.notify(name)
 
             async def settle() -> None:
-                with anyio.fail_after(5):
-                    while await unsettled(world):
-                        await anyio.sleep(0.02)
+                await settled(world, within_s=5)
 
             for _time in range(2):
                 await scale(2)

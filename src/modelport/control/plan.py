@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from modelport.control.health import Health, ProbeRules, must_restart
-from modelport.control.routing import is_wanted
+from modelport.control.routing import wanted_replicas
 from modelport.core.conditions import ConditionType
 from modelport.core.errors import Error
 from modelport.core.replicas import Exit, Replica, ReplicaState
@@ -87,7 +87,7 @@ class Plan:
 
 def plan(version: Version, seen: Seen, rules: Rules) -> Plan:
     """Return the next actions. The routes published before this call hold only healthy, wanted replicas."""
-    wanted = replica_names(version) if is_wanted(version) else ()
+    wanted = wanted_replicas(version)
     starts: list[Start] = []
     pauses: list[float] = []
     leaving = leave(seen, frozenset(wanted), rules)

@@ -22,7 +22,7 @@ from modelport.control.plan import Plan, Rules, Seen, Verdict, leave, plan
 from modelport.control.preparation import Preparation
 from modelport.control.probe import Prober, ProbeTarget
 from modelport.control.queue import WorkQueue
-from modelport.control.routing import Routes, healthy_replicas, is_wanted, version_route
+from modelport.control.routing import Routes, healthy_replicas, is_wanted, version_route, wanted_replicas
 from modelport.control.status import close, failed, observe
 from modelport.core.errors import Aborted, Cancelled, Error, SlotsExhausted, Unavailable
 from modelport.core.names import VersionName
@@ -197,7 +197,7 @@ class Reconciler:
 
     def _watch(self, name: VersionName, version: Version | None) -> None:
         """Probe the replicas that are wanted and run, and no others."""
-        wanted = replica_names(version) if version is not None and is_wanted(version) else ()
+        wanted = wanted_replicas(version)
         targets = [
             ProbeTarget(replica.name, replica.attempt, replica.address, health_route(version))
             for replica in self._fleet.of(str(name)).values()
@@ -225,7 +225,7 @@ class Reconciler:
 
     async def _see(self, name: VersionName, version: Version | None) -> Seen:
         replicas = self._fleet.of(str(name))
-        wanted = replica_names(version) if version is not None and is_wanted(version) else ()
+        wanted = wanted_replicas(version)
         now = self._now()
         before = self._leaving_since.pop(str(name), {})
         leaving = {replica: before.get(replica, now) for replica in replicas if replica not in wanted}

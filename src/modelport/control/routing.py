@@ -22,14 +22,18 @@ def is_wanted(version: Version) -> bool:
     )
 
 
+def wanted_replicas(version: Version | None) -> tuple[str, ...]:
+    """Return the names of the replicas that should run, in order; none of a version that is gone or not wanted."""
+    return replica_names(version) if version is not None and is_wanted(version) else ()
+
+
 def healthy_replicas(
     version: Version, replicas: Mapping[str, Replica], health: Mapping[str, Health]
 ) -> tuple[Replica, ...]:
     """Return the replicas that may take requests: wanted, running, reachable, and healthy in this very attempt."""
-    names = replica_names(version) if is_wanted(version) else ()
     return tuple(
         replica
-        for name in names
+        for name in wanted_replicas(version)
         if (replica := replicas.get(name)) is not None
         and replica.state is ReplicaState.RUNNING
         and replica.address is not None
