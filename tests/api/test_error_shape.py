@@ -173,3 +173,7 @@ async def test_an_unknown_verb_behind_a_colon_is_404(api: Api, verb: str, path: 
 def test_the_table_of_missing_methods_is_pure() -> None:
     assert isinstance(absent("GET", "/v1/projects/p/jobs"), Unimplemented)
     assert isinstance(absent("GET", "/v1/projects/p/jobsx"), MethodNotFound)
+
+
+async def test_a_project_with_a_colon_is_no_project(api: Api) -> None:
+    check(await api.call("GET", "/v1/projects/p:v/locations"), 404)

@@ -15,7 +15,7 @@ _UNOFFERED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"{_PROJECT}(/.*)?:explain", "Explanations are not offered"),
         (rf"{_PROJECT}/jobs(/.*)?", "Training and batch prediction jobs are not offered yet"),
         (rf"{_PROJECT}/locations/[^/]+/studies(/.*)?", "Studies are not offered"),
-        (rf"{_PROJECT}/locations(/.*)?", "Locations are not offered: everything runs where modelport runs"),
+        (rf"{_PROJECT}/locations/.+", "Locations are not offered: everything runs where modelport runs"),
         (rf"{_PROJECT}:predict", "Predictions are made by a model or a version, not by a project"),
     )
 )
