@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from modelport.control.health import Health, ProbeRules, advance, must_restart, next_probe_s
-from modelport.doctor.evidence import ProbeAttempt
+from modelport.doctor.evidence import Exchange
 from tests.control.worlds import NOW
 
 RULES = ProbeRules()
@@ -13,7 +13,7 @@ def after(*answers: int | str, start: Health | None = None, every_s: float = 10)
     for index, answer in enumerate(answers):
         time = NOW + timedelta(seconds=index * every_s)
         status = answer if isinstance(answer, int) else None
-        probe = ProbeAttempt(time, "u", status, "" if status else str(answer), 0.0)
+        probe = Exchange(time, "u", status, "" if status else str(answer), 0.0)
         health = advance(health, probe, accepted=answer != "refused", rules=RULES)
     return health
 

@@ -9,7 +9,7 @@ from modelport.core.names import VersionName
 from modelport.core.replicas import Address, Exit, Replica, ReplicaState
 from modelport.core.resources import ContainerSpec, Version, VersionSpec, VersionState, VersionStatus
 from modelport.core.version_replicas import replica_names
-from modelport.doctor.evidence import ProbeAttempt
+from modelport.doctor.evidence import Exchange
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -40,12 +40,12 @@ def replica_name_of(of: Version, index: int) -> str:
 
 
 def healthy(attempt: int = 1) -> Health:
-    probe = ProbeAttempt(NOW, "http://127.0.0.1:9000/health", 200, "", 0.001)
+    probe = Exchange(NOW, "http://127.0.0.1:9000/health", 200, "", 0.001)
     return Health(attempt, None, listening_time=NOW, healthy_time=NOW, healthy=True, transcript=(probe,))
 
 
 def silent(seconds: float, attempt: int = 1) -> Health:
-    probe = ProbeAttempt(NOW, "http://127.0.0.1:9000/health", None, "connection refused", 0.001)
+    probe = Exchange(NOW, "http://127.0.0.1:9000/health", None, "connection refused", 0.001)
     return Health(attempt, ago(seconds), transcript=(probe,))
 
 

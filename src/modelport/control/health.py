@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from modelport.doctor.evidence import ProbeAttempt
+from modelport.doctor.evidence import Exchange
 
 _TRANSCRIPT = 12
 
@@ -44,7 +44,7 @@ class Health:
     healthy_time: datetime | None = None
     failures: int = 0
     healthy: bool = False
-    transcript: tuple[ProbeAttempt, ...] = ()
+    transcript: tuple[Exchange, ...] = ()
 
     @property
     def listening(self) -> bool:
@@ -52,7 +52,7 @@ class Health:
         return self.listening_time is not None and self.silent_since is None
 
 
-def advance(health: Health, probe: ProbeAttempt, *, accepted: bool, rules: ProbeRules) -> Health:
+def advance(health: Health, probe: Exchange, *, accepted: bool, rules: ProbeRules) -> Health:
     """Return the health after one more probe; `accepted` tells whether the TCP connection was."""
     health = replace(health, transcript=_record(health.transcript, probe))
     if accepted:
@@ -76,7 +76,7 @@ def next_probe_s(health: Health, rules: ProbeRules) -> float:
     return rules.start_period_s if health.healthy_time is None else rules.period_s
 
 
-def _record(transcript: tuple[ProbeAttempt, ...], probe: ProbeAttempt) -> tuple[ProbeAttempt, ...]:
+def _record(transcript: tuple[Exchange, ...], probe: Exchange) -> tuple[Exchange, ...]:
     if transcript and (last := transcript[-1]).status == probe.status and last.error == probe.error:
         return (*transcript[:-1], replace(last, times=last.times + 1, latency_s=probe.latency_s))
     return (*transcript, probe)[-_TRANSCRIPT:]

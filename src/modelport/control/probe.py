@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-import httpx
 from anyio.abc import TaskGroup
 
 from modelport.control.health import Health, ProbeRules, advance, must_restart, next_probe_s
 from modelport.core.replicas import Address
-from modelport.doctor.evidence import ProbeAttempt
+from modelport.doctor.evidence import Exchange
+from modelport.doctor.exchange import exchange, http_client
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ class Prober:
         self._tasks: TaskGroup
 
     async def __aenter__(self) -> Self:
-        limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)
+        self._client = http_client()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         return self
@@ -114,32 +113,12 @@ class Prober:
     def _turned(self, before: Health, after: Health) -> bool:
         return _visible(before) != _visible(after) or must_restart(after, self._now(), self.rules)
 
-    async def _ask(self, target: ProbeTarget, accept: Callable[[], None]) -> ProbeAttempt:
+    async def _ask(self, target: ProbeTarget, accept: Callable[[], None]) -> Exchange:
         """Ask the health route once; `accept` is called when the connection is."""
-
-        async def trace(event: str, _details: object) -> None:
-            if event == "connection.connect_tcp.complete":
-                accept()
-
-        start, clock = self._now(), anyio.current_time()
-        status: int | None = None
-        error = ""
-        try:
-            with anyio.fail_after(self.rules.timeout_s):
-                # A connection that hangs is not accepted; an answer that hangs is a failed health check.
-                timeout = httpx.Timeout(None, connect=self.rules.timeout_s / 2)
-                extensions = {"trace": trace}
-                async with self._client.stream("GET", target.url, timeout=timeout, extensions=extensions) as response:
-                    status = response.status_code
-        except httpx.ConnectError:
-            error = "connection refused"
-        except httpx.ConnectTimeout:
-            error = "connection timed out"
-        except TimeoutError:
-            error = f"no answer within {self.rules.timeout_s:g} s"
-        except httpx.HTTPError as problem:
-            error = f"no HTTP answer ({type(problem).__name__})"
-        return ProbeAttempt(start, target.url, status, error, anyio.current_time() - clock)
+        rules = self.rules
+        return await exchange(
+            self._client, "GET", target.url, now=self._now, timeout_s=rules.timeout_s, on_connect=accept
+        )
 
 
 def _visible(health: Health) -> tuple[object, ...]:

@@ -30,7 +30,7 @@ from modelport.core.replicas import Exit, LogLine, ReplicaState
 from modelport.core.resources import Goal, Model, Version, VersionState, VersionStatus
 from modelport.core.routes import Limits, RouteTable
 from modelport.core.version_replicas import health_route, replica_names, replica_spec
-from modelport.doctor.evidence import Evidence
+from modelport.doctor.evidence import Evidence, Phase, SpecFacts
 from modelport.doctor.summary import summarise
 from modelport.drivers.base import Driver
 from modelport.gateway.base import Gateway
@@ -323,7 +323,7 @@ class Reconciler:
         container = version.spec.container
         evidence = Evidence(
             version=str(version.name),
-            phase=verdict.phase,
+            phase=Phase(verdict.phase),
             driver=self._driver.name,
             now=seen.now,
             elapsed_s=(seen.now - version.create_time).total_seconds(),
@@ -331,8 +331,8 @@ class Reconciler:
             error_reason=verdict.error_reason,
             hint=verdict.hint,
             exits=(*self._exits.get(str(version.name), ()), *ended),
-            log_tail=tuple(lines),
-            probes=next((h.transcript for h in seen.health.values() if h.transcript), ()),
-            spec={"image": container.image, "port": str(container.port), "health_route": health_route(version)},
+            log=tuple(lines),
+            health=next((h.transcript for h in seen.health.values() if h.transcript), ()),
+            spec=SpecFacts(image=container.image, port=container.port, health_route=health_route(version)),
         )
         return summarise(evidence)

@@ -20,12 +20,12 @@ def summarise(evidence: Evidence) -> Error:
     lines = [f"Version `{evidence.version}` cannot become ready ({evidence.phase}): {evidence.error}"]
     if evidence.exits:
         lines.append("Exits: " + "; ".join(str(end) for end in evidence.exits))
-    if evidence.probes:
+    if evidence.health:
         lines.append("Probes:")
-        lines += [f"  {probe}" for probe in evidence.probes]
-    if evidence.log_tail:
-        lines.append(f"Last {len(evidence.log_tail)} log lines:")
-        lines += [f"  {line.text}" for line in evidence.log_tail]
+        lines += [f"  {probe}" for probe in evidence.health]
+    if evidence.log:
+        lines.append(f"Last {len(evidence.log)} log lines:")
+        lines += [f"  {line.text}" for line in evidence.log]
     elif evidence.phase in ("start", "listen", "health"):
         lines.append("The container wrote nothing to its output.")
     metadata = {

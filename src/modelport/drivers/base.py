@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
 
 
@@ -34,7 +35,11 @@ class DriverHealth:
 
 
 class Driver(Protocol):
-    """Seven verbs and a close. `list()` is the truth; `events()` is a hint that may lose entries."""
+    """Seven verbs that run replicas, three that look closely, and a close.
+
+    `list()` is the truth; `events()` is a hint that may lose entries. What looks closely never raises: a fact that
+    cannot be had is None.
+    """
 
     name: str
 
@@ -80,6 +85,21 @@ class Driver(Protocol):
 
     def events(self) -> AsyncIterator[str]:
         """Yield names of replicas that changed. Lossy and endless; ends or raises only when the substrate goes away."""
+        ...
+
+    async def facts(self, name: str) -> ReplicaFacts | None:
+        """Return what is seen inside the replica now, of a dead one what is still known; None where there is none.
+
+        Cheap enough to be asked ten times a second. Never raises.
+        """
+        ...
+
+    async def image_facts(self, image: str) -> ImageFacts | None:
+        """Return what an image that is here says about itself; None where it is not here. Never raises."""
+        ...
+
+    async def host_facts(self) -> HostFacts:
+        """Return what replicas run on. Never raises."""
         ...
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 
 from modelport.core.errors import EngineUnreachable, Error, ImageNotFound, ReplicaCannotStart
+from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
 from modelport.drivers import docker_spec
 from modelport.drivers.base import DriverHealth, DriverState
@@ -185,6 +186,18 @@ class DockerDriver:
                     if name := event.get("Actor", {}).get("Attributes", {}).get(docker_spec.REPLICA):
                         yield str(name)
         raise EngineUnreachable(f"The container engine at `{self._host}` ended its events")
+
+    async def facts(self, name: str) -> ReplicaFacts | None:
+        """Return nothing yet."""
+        return None
+
+    async def image_facts(self, image: str) -> ImageFacts | None:
+        """Return nothing yet."""
+        return None
+
+    async def host_facts(self) -> HostFacts:
+        """Return nothing yet."""
+        return HostFacts(driver=self.name)
 
     async def _is_there(self) -> bool:
         path = self._host.removeprefix("unix://")

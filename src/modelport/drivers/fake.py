@@ -30,6 +30,7 @@ import anyio.to_thread
 
 from modelport.core.environment import Invocation, invocation
 from modelport.core.errors import ImageNotFound
+from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import Address, Exit, LogLine, Replica, ReplicaSpec, ReplicaState
 from modelport.drivers.base import DriverHealth, DriverState
 from modelport.drivers.log_files import read_logs
@@ -106,6 +107,18 @@ class FakeDriver:
                 yield name
             before = now
             await anyio.sleep(0.05)
+
+    async def facts(self, name: str) -> ReplicaFacts | None:
+        """Return nothing yet."""
+        return None
+
+    async def image_facts(self, image: str) -> ImageFacts | None:
+        """Return nothing yet."""
+        return None
+
+    async def host_facts(self) -> HostFacts:
+        """Return nothing yet."""
+        return HostFacts(driver=self.name)
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""

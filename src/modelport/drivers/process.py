@@ -28,6 +28,7 @@ import anyio.to_thread
 
 from modelport.core.environment import invocation
 from modelport.core.errors import EngineUnreachable, InvalidArgument, NoSpace, ReplicaCannotStart
+from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
 from modelport.drivers import process_folder
 from modelport.drivers.base import DriverHealth, DriverState
@@ -152,6 +153,18 @@ class ProcessDriver:
             before = now
             checks += 1
             await anyio.sleep(_WATCH_PERIOD_S)
+
+    async def facts(self, name: str) -> ReplicaFacts | None:
+        """Return nothing yet."""
+        return None
+
+    async def image_facts(self, image: str) -> ImageFacts | None:
+        """Return nothing yet."""
+        return None
+
+    async def host_facts(self) -> HostFacts:
+        """Return nothing yet."""
+        return HostFacts(driver=self.name)
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
