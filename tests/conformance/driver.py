@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from modelport.core.errors import ImageNotFound, ReplicaCannotStart
-from modelport.core.replicas import EnvVar, LogLine, Replica, ReplicaSpec, ReplicaState
+from modelport.core.replicas import EnvVar, LogLine, Replica, ReplicaSpec, ReplicaState, Resources
 from modelport.drivers.base import Driver, DriverState
 
 OWNER = "projects/p/models/m/versions/v"
@@ -38,6 +38,7 @@ class Subject:
         survives: whether replicas outlive the driver object.
         read_only_models: whether a replica is kept from writing to its model folder.
         starts_missing_commands: whether a command that is not there gives a dead replica (code 127), not an error.
+        sees_memory: whether facts tell of the memory limit that is enforced.
         inside: the command that runs the image's server, before its arguments.
         deadline_s: how long one replica may take to start or stop.
     """
@@ -49,6 +50,7 @@ class Subject:
     survives: bool = True
     read_only_models: bool = False
     starts_missing_commands: bool = False
+    sees_memory: bool = False
     inside: tuple[str, ...] = ("python3", "server.py")
     deadline_s: float = 20
 
@@ -415,6 +417,77 @@ class DriverConformance:
                 await driver.stop(spec.name, grace_s=1)
                 await named.wait()
                 group.cancel_scope.cancel()
+
+    async def test_facts_show_where_a_replica_listens(self, subject: Subject, driver: Driver, start: Start) -> None:
+        spec = await start()
+        replica = await until_serving(driver, spec.name)
+        facts = await driver.facts(spec.name)
+        assert facts is not None
+        assert facts.attempt == 1
+        assert facts.sockets is not None
+        assert len(facts.sockets) == 1
+        if subject.runs_programs:
+            env = (await ask(replica, "/env")).json()
+            assert facts.sockets[0].port == int(env["AIP_HTTP_PORT"])
+            assert facts.sockets[0].program.startswith("python")
+            assert facts.sockets[0].pid in {process.pid for process in facts.processes or ()}
+
+    async def test_facts_show_what_a_replica_runs_and_uses(
+        self, subject: Subject, driver: Driver, start: Start
+    ) -> None:
+        if not subject.runs_programs:
+            pytest.skip("no program that could use anything")
+        memory = Resources(memory_bytes=256 * 1024**2) if subject.sees_memory else Resources()
+        spec = await start(spec={"command": subject.inside, "args": ("--flag",), "resources": memory})
+        await until_serving(driver, spec.name)
+        facts = await driver.facts(spec.name)
+        assert facts is not None
+        assert facts.command[-2:] == (subject.inside[-1], "--flag")
+        assert any(process.command[-1:] == ("--flag",) for process in facts.processes or ())
+        assert facts.entry is not None
+        assert facts.entry.exists
+        assert facts.entry.mode & 0o111
+        assert facts.entry.head.startswith(("\x7fELF", "#!"))
+        assert (facts.cpu_s or 0) > 0
+        assert (facts.memory_bytes or 0) > 1024**2
+        assert facts.memory_limit_bytes == memory.memory_bytes
+        assert facts.image is not None
+        assert facts.image.architecture == (await driver.host_facts()).architecture
+
+    async def test_facts_of_a_dead_replica_are_what_is_still_known(
+        self, subject: Subject, driver: Driver, start: Start
+    ) -> None:
+        spec = await start(CRASH="3")
+        await until_state(driver, spec.name, ReplicaState.EXITED)
+        facts = await driver.facts(spec.name)
+        assert facts is not None
+        assert facts.sockets is None
+        assert facts.processes is None
+        assert not facts.oom_kills
+        if subject.runs_programs:
+            assert facts.command
+            assert facts.entry is not None
+            assert facts.entry.exists
+
+    async def test_a_missing_replica_has_no_facts(self, driver: Driver, start: Start) -> None:
+        spec = await start()
+        await driver.stop(spec.name, grace_s=0)
+        assert await driver.facts(spec.name) is None
+        for name in ("mp-unknown-v-0123456789-0", "../../etc", ".", ""):
+            assert await driver.facts(name) is None
+
+    async def test_an_image_has_facts_once_it_is_here(self, subject: Subject, driver: Driver) -> None:
+        pinned = await driver.pin(subject.image)
+        facts = await driver.image_facts(pinned)
+        assert facts is not None
+        assert facts.reference == pinned
+        for missing in (subject.missing_image, "../../etc", "", "a b"):
+            assert await driver.image_facts(missing) is None
+
+    async def test_the_host_has_facts(self, driver: Driver) -> None:
+        facts = await driver.host_facts()
+        assert facts.driver == driver.name
+        assert facts.driver_version
 
     async def test_ten_replicas_start_at_once(self, driver: Driver, start: Start, subject: Subject) -> None:
         template = await start()

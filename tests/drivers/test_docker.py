@@ -29,6 +29,7 @@ class TestDockerDriver(DriverConformance):
             missing_image="registry.invalid/nowhere/nothing:1",
             read_only_models=True,
             starts_missing_commands=True,
+            sees_memory=True,
         )
         for driver in made:
             await driver.close()

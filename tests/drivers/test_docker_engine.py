@@ -76,9 +76,7 @@ async def test_a_replica_that_exceeds_its_memory_is_killed(driver: DockerDriver,
     assert output == "1"
     assert replica.exit is not None
     assert (replica.exit.code, replica.exit.signal) == (137, 9)
-    # Podman on cgroup v1 does not know why.
-    podman = "Podman" in (await driver.health()).version
-    assert replica.exit.oom_killed or podman
+    assert replica.exit.oom_killed
 
 
 async def test_a_replica_cannot_exceed_its_processes(driver: DockerDriver, echo: ReplicaSpec) -> None:

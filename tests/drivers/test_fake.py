@@ -81,3 +81,30 @@ async def test_a_crash_may_come_later_and_with_any_code(log_dir: Path) -> None:
 async def test_images_of_other_kinds_are_not_found(log_dir: Path, image: str) -> None:
     with pytest.raises(ImageNotFound, match="no image of the fake driver"):
         await FakeDriver(log_dir).pin(image)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("image", "sockets"),
+    [("fake:loopback", ["127.0.0.1:8080"]), ("fake:other-port", ["0.0.0.0:5000"]), ("fake:no-listen", [])],
+)
+async def test_facts_of_a_replica_that_nobody_reaches(log_dir: Path, image: str, sockets: list[str]) -> None:
+    driver = FakeDriver(log_dir)
+    replica = await started(driver, image)
+    facts = await driver.facts(replica.name)
+    assert facts is not None
+    assert [f"{one.host}:{one.port}" for one in facts.sockets or ()] == sockets
+    with pytest.raises(httpx.ConnectError):
+        await ask(replica, "/health")
+    await driver.stop(replica.name, grace_s=0)
+
+
+@pytest.mark.anyio
+async def test_a_replica_may_be_killed_for_memory(log_dir: Path) -> None:
+    driver = FakeDriver(log_dir)
+    replica = await started(driver, "fake:oom")
+    assert replica.exit is not None
+    assert (replica.exit.code, replica.exit.signal, replica.exit.oom_killed) == (137, 9, True)
+    facts = await driver.facts(replica.name)
+    assert facts is not None
+    assert facts.oom_kills == 1

@@ -96,6 +96,7 @@ class ReplicaFacts:
         reports_oom: whether `Exit.oom_killed` of this substrate can be believed when it is False.
         shared_memory_bytes: size of /dev/shm.
         entry: the file that the command line starts.
+        address: its own IP address, at which ports that are not published may be reached from here.
     """
 
     taken_at: datetime
@@ -114,6 +115,7 @@ class ReplicaFacts:
     reports_oom: bool = False
     shared_memory_bytes: int | None = None
     entry: EntryFile | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True)

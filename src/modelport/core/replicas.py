@@ -88,6 +88,11 @@ class Address:
     host: str
     port: int
 
+    @property
+    def base_url(self) -> str:
+        """Return what its URLs begin with."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 

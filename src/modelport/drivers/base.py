@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
@@ -96,6 +97,10 @@ class Driver(Protocol):
 
     async def image_facts(self, image: str) -> ImageFacts | None:
         """Return what an image that is here says about itself; None where it is not here. Never raises."""
+        ...
+
+    def storage_uri(self, model_dir: PurePosixPath) -> str:
+        """Return where a replica finds what lies in `model_dir` on this machine: the value of AIP_STORAGE_URI."""
         ...
 
     async def host_facts(self) -> HostFacts:

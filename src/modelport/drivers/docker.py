@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
@@ -21,12 +21,14 @@ from modelport.core.replicas import LogLine, Replica, ReplicaSpec
 from modelport.drivers import docker_spec
 from modelport.drivers.base import DriverHealth, DriverState
 from modelport.drivers.docker_errors import translating
-from modelport.drivers.docker_images import pin_image
+from modelport.drivers.docker_images import is_image_name, pin_image
 from modelport.drivers.docker_logs import archive_log, forget_archived, read_container_logs
+from modelport.drivers.docker_observer import DockerObserver
 from modelport.drivers.docker_spec import ContainerSettings
 from modelport.drivers.docker_streams import container_events
 
 _HEALTH_S = 5
+_FACTS_S = 10
 _NAME_S = 10
 _INSPECT_TRIES = 4
 # An engine on a loaded machine takes its time; one that takes longer than this does not work.
@@ -71,6 +73,7 @@ class DockerDriver:
             installation, log_bytes=log_bytes, log_files=log_files, publish=publish, network=network
         )
         self._opened: aiodocker.Docker | None = None
+        self._observer = DockerObserver(host, lambda: self._client)
 
     async def __aenter__(self) -> DockerDriver:
         return self
@@ -82,6 +85,7 @@ class DockerDriver:
 
     async def close(self) -> None:
         """Close the connections to the engine; replicas run on."""
+        self._observer.close()
         if self._opened is not None:
             await self._opened.close()
             self._opened = None
@@ -138,7 +142,11 @@ class DockerDriver:
                 replicas.append(docker_spec.listed_replica(row))
             # It may have been removed since it was listed.
             elif inspected := await self._inspect_container(container.id):
-                replicas.append(docker_spec.inspected_replica(inspected))
+                replica = docker_spec.inspected_replica(inspected)
+                killed = bool(await self._observer.kills(container.id))
+                if replica.exit and killed:
+                    replica = replace(replica, exit=replace(replica.exit, oom_killed=True))
+                replicas.append(replica)
         return replicas
 
     async def ensure(self, spec: ReplicaSpec) -> None:
@@ -188,16 +196,25 @@ class DockerDriver:
         raise EngineUnreachable(f"The container engine at `{self._host}` ended its events")
 
     async def facts(self, name: str) -> ReplicaFacts | None:
-        """Return nothing yet."""
-        return None
+        """Return what is seen inside the container: by way of /proc where it runs on this machine."""
+        try:
+            with translating(self._host), anyio.fail_after(_FACTS_S):
+                inspected = await self._inspect(name)
+        except Error:
+            return None
+        return await self._observer.container(inspected) if inspected else None
 
     async def image_facts(self, image: str) -> ImageFacts | None:
-        """Return nothing yet."""
-        return None
+        """Return what an image that the engine has says about itself."""
+        return await self._observer.image(image) if is_image_name(image) else None
+
+    def storage_uri(self, model_dir: PurePosixPath) -> str:
+        """Return where the artifacts are mounted."""
+        return docker_spec.MODEL_DIR
 
     async def host_facts(self) -> HostFacts:
-        """Return nothing yet."""
-        return HostFacts(driver=self.name)
+        """Return what the engine runs on."""
+        return await self._observer.host(self.name)
 
     async def _is_there(self) -> bool:
         path = self._host.removeprefix("unix://")
@@ -282,6 +299,7 @@ class DockerDriver:
         self._settings = without
 
     async def _start(self, spec: ReplicaSpec, created: dict[str, Any]) -> None:
+        await self._observer.prepare(created)
         statuses = dict.fromkeys((400, 403, 404, 409, 500), ReplicaCannotStart)
         with translating(self._host, statuses, doing=f"start replica `{spec.name}`"):
             try:
@@ -313,6 +331,7 @@ class DockerDriver:
         await forget_archived(self._log_dir, name, inspected)
 
     async def _delete(self, container: str) -> None:
+        self._observer.forget(container)
         with translating(self._host, doing=f"remove container `{container}`"):
             try:
                 await self._client.containers.container(container).delete(force=True, v=True)

@@ -32,6 +32,11 @@ async def pin_image(client: aiodocker.Docker, engine: str, image: str, *, docker
     return found
 
 
+def is_image_name(image: str) -> bool:
+    """Return whether this can be the name of an image: it becomes part of a URL path of the engine."""
+    return bool(_LEGAL.fullmatch(image)) and ".." not in image
+
+
 def _require_image_name(image: str) -> None:
     if image.startswith(_PATH_STARTS):
         raise ImageNotFound(
@@ -39,8 +44,7 @@ def _require_image_name(image: str) -> None:
             hint="Build an image of it first, as `modelport deploy FOLDER` does, or use the process driver",
             image=image,
         )
-    # The name becomes part of a URL path of the engine.
-    if not _LEGAL.fullmatch(image) or ".." in image:
+    if not is_image_name(image):
         raise ImageNotFound(
             f"`{image}` is not the name of an image",
             hint="Write REPOSITORY:TAG, such as registry.example/team/iris:1",

@@ -120,8 +120,10 @@ async def _live_tail(
 ) -> list[LogLine]:
     lines: deque[LogLine] = deque(maxlen=count)
     if not await _mark(log_dir, name, inspected).exists():
-        # Podman 4 gives only the end of a line beyond 8 kB here, and joins a last line without end to the one before.
-        async with aclosing(log_lines(client, str(inspected["Id"]), attempt_of(inspected), tail=count)) as batches:
+        # Asked for a tail, Podman 4 gives only the end of a line that was written in pieces, as shells and inits write
+        # theirs, and joins a last line without end to the one before. The last words of a dead one must be whole.
+        tail = count if inspected["State"].get("Running") else None
+        async with aclosing(log_lines(client, str(inspected["Id"]), attempt_of(inspected), tail=tail)) as batches:
             async for batch in batches:
                 lines.extend(batch)
     return list(lines)

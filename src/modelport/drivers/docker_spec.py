@@ -249,10 +249,15 @@ def _replica(
     )
 
 
-def _own_address(shown: Json, port: int) -> Address | None:
+def own_host(shown: Json) -> str:
+    """Return the container's own IP address, or nothing."""
     networks: Mapping[str, Json] = (shown.get("NetworkSettings") or {}).get("Networks") or {}
-    hosts = [str(network["IPAddress"]) for network in networks.values() if network.get("IPAddress")]
-    return Address(hosts[0], port) if hosts else None
+    return next((str(network["IPAddress"]) for network in networks.values() if network.get("IPAddress")), "")
+
+
+def _own_address(shown: Json, port: int) -> Address | None:
+    host = own_host(shown)
+    return Address(host, port) if host else None
 
 
 def _exit(state: Json) -> Exit:

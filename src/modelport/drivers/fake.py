@@ -7,7 +7,9 @@ For tests and for trying the platform out; nothing is run, and all replicas end 
 * `slow`: as `ok`, with health 503 for the first `ready` seconds (0.5);
 * `unhealthy`: health answers 500;
 * `no-listen`: runs, but listens nowhere;
-* `crash`: exits with `code` (1) `after` seconds (0).
+* `crash`: exits with `code` (1) `after` seconds (0);
+* `oom`: as `crash`, with 137, killed for memory;
+* `loopback`, `other-port`: run, and listen only where nobody can reach them, as their facts show (`shows`).
 
 Every kind takes every option, and `latency`, the seconds that a prediction takes. As a real server may, it reads its
 environment: `CRASH=3` is `code=3`.
@@ -16,12 +18,13 @@ environment: `CRASH=3` is `code=3`.
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import Thread, Timer
 from urllib.parse import parse_qsl
 
@@ -30,18 +33,22 @@ import anyio.to_thread
 
 from modelport.core.environment import Invocation, invocation
 from modelport.core.errors import ImageNotFound
-from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
+from modelport.core.facts import HostFacts, ImageFacts, ListeningSocket, ReplicaFacts
 from modelport.core.replicas import Address, Exit, LogLine, Replica, ReplicaSpec, ReplicaState
 from modelport.drivers.base import DriverHealth, DriverState
 from modelport.drivers.log_files import read_logs
 from modelport.drivers.log_writer import LogWriter
 
+_KILLED = 128 + signal.SIGKILL
 _KINDS: dict[str, dict[str, str]] = {
     "ok": {},
     "slow": {"ready": "0.5"},
     "unhealthy": {"health": "500"},
     "no-listen": {"listen": "0"},
     "crash": {"code": "1"},
+    "oom": {"code": "137", "oom": "1"},
+    "loopback": {"listen": "0", "shows": "127.0.0.1:8080"},
+    "other-port": {"listen": "0", "shows": "0.0.0.0:5000"},
 }
 
 
@@ -109,16 +116,25 @@ class FakeDriver:
             await anyio.sleep(0.05)
 
     async def facts(self, name: str) -> ReplicaFacts | None:
-        """Return nothing yet."""
-        return None
+        """Return where the replica listens, and the command that it was given."""
+        replica = self._replicas.get(name)
+        return replica.facts() if replica else None
 
     async def image_facts(self, image: str) -> ImageFacts | None:
-        """Return nothing yet."""
-        return None
+        """Return nothing but the name."""
+        try:
+            _Script.parse(image)
+        except ImageNotFound:
+            return None
+        return ImageFacts(image)
+
+    def storage_uri(self, model_dir: PurePosixPath) -> str:
+        """Return the folder itself."""
+        return str(model_dir)
 
     async def host_facts(self) -> HostFacts:
-        """Return nothing yet."""
-        return HostFacts(driver=self.name)
+        """Return nothing but the driver."""
+        return HostFacts(driver=self.name, driver_version="1")
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
@@ -188,6 +204,24 @@ class _FakeReplica:
             started_at=self._started_at,
         )
 
+    def facts(self) -> ReplicaFacts:
+        """Return what there is to see of it."""
+        return ReplicaFacts(
+            taken_at=datetime.now(UTC),
+            attempt=self.spec.attempt,
+            image=ImageFacts(self.spec.image),
+            command=(*self._server.invocation.command, *self._server.invocation.args),
+            sockets=self._sockets() if self.exit is None else None,
+            oom_kills=int(self.exit is not None and self.exit.oom_killed),
+            reports_oom=True,
+            address=self.address.host,
+        )
+
+    def _sockets(self) -> tuple[ListeningSocket, ...]:
+        shown = self._server.script.options.get("shows", str(self.address) if self._serving else "")
+        host, _, port = shown.rpartition(":")
+        return (ListeningSocket(host, int(port)),) if shown else ()
+
     def stop(self) -> None:
         """End the server; its log stays."""
         if self._dying:
@@ -203,7 +237,8 @@ class _FakeReplica:
         self._server.server_close()
         self._log.write("stderr", f"exiting with code {code}".encode())
         self._log.close()
-        self.exit = Exit(code, finished_at=datetime.now(UTC))
+        killed = bool(self._server.script.number("oom")) and code == _KILLED
+        self.exit = Exit(code, signal.SIGKILL if killed else None, killed, finished_at=datetime.now(UTC))
 
 
 class _Server(ThreadingHTTPServer):

@@ -20,17 +20,17 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
 
 from modelport.core.environment import invocation
-from modelport.core.errors import EngineUnreachable, InvalidArgument, NoSpace, ReplicaCannotStart
+from modelport.core.errors import EngineUnreachable, Error, InvalidArgument, NoSpace, ReplicaCannotStart
 from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
-from modelport.drivers import process_folder
+from modelport.drivers import process_facts, process_folder
 from modelport.drivers.base import DriverHealth, DriverState
 from modelport.drivers.log_files import read_logs
 from modelport.drivers.process_command import Folder, command_line, environment
@@ -155,22 +155,32 @@ class ProcessDriver:
             await anyio.sleep(_WATCH_PERIOD_S)
 
     async def facts(self, name: str) -> ReplicaFacts | None:
-        """Return nothing yet."""
-        return None
+        """Return what is seen of the replica's processes."""
+        if not _is_name(name):
+            return None
+        return await anyio.to_thread.run_sync(process_facts.replica_facts, self._directory / name)
 
     async def image_facts(self, image: str) -> ImageFacts | None:
-        """Return nothing yet."""
-        return None
+        """Return what the folder says about itself."""
+        try:
+            folder = await anyio.to_thread.run_sync(look_at, image)
+        except Error:
+            return None
+        return process_facts.folder_facts(image, folder.path, folder)
+
+    def storage_uri(self, model_dir: PurePosixPath) -> str:
+        """Return the folder itself."""
+        return str(model_dir)
 
     async def host_facts(self) -> HostFacts:
-        """Return nothing yet."""
-        return HostFacts(driver=self.name)
+        """Return what this machine is."""
+        return await anyio.to_thread.run_sync(process_facts.machine_facts, self.name, self._directory)
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
 
     def _path(self, name: str) -> Path:
-        if not name or name.startswith(".") or "/" in name:
+        if not _is_name(name):
             raise InvalidArgument(f"`{name}` cannot be the name of a replica")
         return self._directory / name
 
@@ -213,6 +223,10 @@ class ProcessDriver:
             raise EngineUnreachable(
                 f"`{self._directory}` cannot be written: {error.strerror}", hint="Make it writable"
             ) from error
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and not name.startswith(".") and "/" not in name
 
 
 def _list(directory: Path) -> list[Replica]:
