@@ -88,6 +88,30 @@ async def test_listening_is_known_before_the_answer() -> None:
         await until(prober, lambda h: h.healthy)
 
 
+async def test_a_door_that_shuts_at_once_is_not_listening() -> None:
+    class Proxy(Server):
+        async def handle(self, stream: SocketStream) -> None:
+            await stream.aclose()
+
+    async with watched(Proxy()) as (prober, _):
+        health = await until(prober, lambda h: h.transcript and h.transcript[-1].times > 3)
+    assert not health.listening
+    assert health.transcript[-1].error == "connection closed without an answer"
+
+
+async def test_what_is_not_http_listens_all_the_same() -> None:
+    class Http2(Server):
+        async def handle(self, stream: SocketStream) -> None:
+            async with stream:
+                await stream.receive()
+                await stream.send(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00")  # a SETTINGS frame, as gRPC servers send
+
+    async with watched(Http2()) as (prober, _):
+        health = await until(prober, lambda h: h.transcript)
+    assert health.listening
+    assert health.transcript[-1].error == "an answer that is not HTTP"
+
+
 async def test_silence_is_a_failed_check_and_no_lost_liveness() -> None:
     server = Server()
     server.silence_s = 60

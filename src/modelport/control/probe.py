@@ -14,7 +14,9 @@ from anyio.abc import TaskGroup
 from modelport.control.health import Health, ProbeRules, advance, must_restart, next_probe_s
 from modelport.core.replicas import Address
 from modelport.doctor.evidence import Exchange
-from modelport.doctor.exchange import exchange, http_client
+from modelport.doctor.exchange import NOT_HTTP, exchange, http_client
+
+_LASTING_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,23 @@ class Prober:
     async def _ask(self, target: ProbeTarget, accept: Callable[[], None]) -> Exchange:
         """Ask the health route once; `accept` is called when the connection is."""
         rules = self.rules
-        return await exchange(
-            self._client, "GET", target.url, now=self._now, timeout_s=rules.timeout_s, on_connect=accept
-        )
+        connected = anyio.Event()
+
+        async def accept_what_lasts() -> None:
+            # A published port of Docker is open before anything listens behind it; such a connection ends at once.
+            await connected.wait()
+            await anyio.sleep(_LASTING_S)
+            accept()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(accept_what_lasts)
+            probe = await exchange(
+                self._client, "GET", target.url, now=self._now, timeout_s=rules.timeout_s, on_connect=connected.set
+            )
+            tasks.cancel_scope.cancel()
+        if probe.status is not None or probe.error == NOT_HTTP:
+            accept()
+        return probe
 
 
 def _visible(health: Health) -> tuple[object, ...]:

@@ -10,6 +10,9 @@ import httpx
 
 from modelport.doctor.evidence import Exchange
 
+REFUSED = "connection refused"
+CLOSED = "connection closed without an answer"
+NOT_HTTP = "an answer that is not HTTP"
 BODY_BYTES = 4096
 _SENT_CHARACTERS = 2048
 _HEADERS = 30
@@ -78,11 +81,15 @@ async def exchange(
                         break
                 status = response.status_code
     except httpx.ConnectError:
-        error = "connection refused"
+        error = REFUSED
     except httpx.ConnectTimeout:
         error = "connection timed out"
     except TimeoutError:
         error = f"no answer within {timeout_s:g} s"
+    except (httpx.ReadError, httpx.RemoteProtocolError) as problem:
+        # What Docker's proxy of a published port does while nothing listens behind it.
+        answered = isinstance(problem, httpx.RemoteProtocolError) and "disconnected" not in str(problem)
+        error = NOT_HTTP if answered or received else CLOSED
     except httpx.HTTPError as problem:
         error = f"no HTTP answer ({type(problem).__name__})"
     on_answer(content)
