@@ -13,17 +13,17 @@ from fastapi import FastAPI
 
 from modelport.api.app import create_app
 from modelport.api.services import Services
-from modelport.control.inspect import Lines, PlatformStatus, ReplicaView, VersionSummary, VersionView
+from modelport.control.inspect import Lines, PlatformStatus, ReplicaView, RequestView, VersionSummary, VersionView
 from modelport.control.models import Models
 from modelport.control.operations import Operations
 from modelport.control.versions import Versions
 from modelport.core.conditions import ConditionType, Truth, set_condition
-from modelport.core.errors import Status
+from modelport.core.errors import RequestNotFound, Status
 from modelport.core.names import VersionName
 from modelport.core.replicas import Address, LogLine, ReplicaState
 from modelport.core.resources import Operation, Version, VersionState
 from modelport.drivers.base import DriverHealth, DriverState
-from modelport.gateway.base import GatewayStatus
+from modelport.gateway.base import GatewayStatus, RequestError
 from modelport.store.store import Store
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -65,6 +65,12 @@ class StoredInspector:
         conditions = set_condition((), ConditionType.STARTED, Truth.TRUE, now=START, reason="RUNNING")
         replica = ReplicaView("r-0", ReplicaState.RUNNING, 1, healthy=True, address=Address("127.0.0.1", 9))
         return VersionView(version, is_default=True, conditions=conditions, replicas=(replica,))
+
+    async def request(self, request_id: str) -> RequestView:
+        if request_id != "failed-1":
+            raise RequestNotFound(request_id)
+        error = RequestError(START, request_id, 503, "QUEUE_TIMEOUT", "projects/p/models/iris/versions/v1", queued_s=30)
+        return RequestView(error, 1, None)
 
     @asynccontextmanager
     async def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncIterator[Lines]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
@@ -63,6 +65,8 @@ class GatewayConformance:
         assert gateway.status().message
         with pytest.raises(GatewayUnavailable):
             await gateway.publish(RouteTable())
+        with pytest.raises(GatewayUnavailable):
+            await gateway.recent_errors()
 
     @pytest.mark.anyio
     async def test_a_fresh_gateway_serves_an_empty_table(self, gateway: Gateway) -> None:
@@ -71,6 +75,7 @@ class GatewayConformance:
             assert gateway.status().digest == ""
             assert await gateway.adopted() == RouteTable()
             assert await gateway.in_flight() == {}
+            assert await gateway.recent_errors() == ()
 
     @pytest.mark.anyio
     async def test_a_published_table_is_read_back(self, gateway: Gateway) -> None:
@@ -161,3 +166,20 @@ class GatewayConformance:
             await gateway.publish(turned)
             assert await gateway.adopted() == canonical(TABLE)
             assert gateway.status().digest == turned.digest
+
+    @abstractmethod
+    async def fail(self, gateway: Gateway, request_id: str) -> None:
+        """Let a prediction for version `v3` of the table, which has no replica, fail under this id."""
+
+    @pytest.mark.anyio
+    async def test_a_failed_request_is_remembered(self, gateway: Gateway) -> None:
+        async with running(gateway):
+            await gateway.publish(TABLE)
+            await self.fail(gateway, "first")
+            await self.fail(gateway, "second")
+            first, second = await gateway.recent_errors()
+            assert (first.request_id, second.request_id) == ("first", "second")
+            assert first.time <= second.time
+            assert abs(second.time - datetime.now(UTC)) < timedelta(seconds=10)
+            assert (first.http_status, first.reason) == (503, "NO_HEALTHY_REPLICA")
+            assert (first.version, first.path) == (version("v3"), f"/v1/{version('v3')}:predict")

@@ -7,7 +7,7 @@ Every error carries a `google.rpc` code, a stable machine-readable reason and a 
     │   ├── PayloadTooLarge
     │   └── ArtifactRefused      the artifact tree breaks a limit or leaves its root
     ├── NotFound
-    │   ├── ModelNotFound · VersionNotFound · OperationNotFound · MethodNotFound
+    │   ├── ModelNotFound · VersionNotFound · OperationNotFound · MethodNotFound · RequestNotFound
     │   ├── ArtifactNotFound · ImageNotFound
     ├── AlreadyExists
     ├── PermissionDenied
@@ -83,7 +83,10 @@ def listed(violations: tuple[Violation, ...]) -> str:
 
 @dataclass(frozen=True)
 class Status:
-    """An error as data: the HTTP body, `operation.error`, the SDK's exception and the CLI's text."""
+    """An error as data: the HTTP body, `operation.error`, the SDK's exception and the CLI's text.
+
+    `debug` holds the last lines of a log, `finding` the code of the doctor's finding that explains the error.
+    """
 
     code: Code
     message: str
@@ -91,6 +94,8 @@ class Status:
     hint: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
+    debug: tuple[str, ...] = ()
+    finding: str = ""
 
 
 class Error(Exception):
@@ -100,17 +105,36 @@ class Error(Exception):
     reason: ClassVar[str] = "INTERNAL"
 
     def __init__(
-        self, message: str, *, hint: str = "", violations: tuple[Violation, ...] = (), **metadata: str
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        violations: tuple[Violation, ...] = (),
+        debug: tuple[str, ...] = (),
+        finding: str = "",
+        **metadata: str,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.violations = violations
+        self.debug = debug
+        self.finding = finding
         self.metadata = metadata
 
     def status(self) -> Status:
-        """Return this error as data."""
-        return Status(self.code, self.message, self.reason, self.hint, self.metadata, self.violations)
+        """Return this error as data. A finding takes the place of the reason, which then stands in `metadata.error`."""
+        metadata = {"error": self.reason, **self.metadata} if self.finding else self.metadata
+        return Status(
+            self.code,
+            self.message,
+            self.finding or self.reason,
+            self.hint,
+            metadata,
+            self.violations,
+            self.debug,
+            self.finding,
+        )
 
 
 class InvalidArgument(Error):
@@ -185,6 +209,20 @@ class MethodNotFound(NotFound):
     """No API method answers this path."""
 
     reason = "METHOD_NOT_FOUND"
+
+
+class RequestNotFound(NotFound):
+    """The gateway remembers no failed request with this id."""
+
+    reason = "REQUEST_NOT_FOUND"
+
+    def __init__(self, request_id: object) -> None:
+        super().__init__(
+            f"The gateway remembers no failed request `{str(request_id)[:80]}`",
+            hint="It remembers the last thousand or so, until HAProxy itself is started anew, and none that went well."
+            " `modelport explain REASON` explains the reason that stands beside the id",
+            request_id=str(request_id)[:80],
+        )
 
 
 class ArtifactNotFound(NotFound):

@@ -1,6 +1,7 @@
 """The answers that the gateway gives by itself, as text for HAProxy's configuration.
 
-Each is the error envelope of Google's APIs with a stable `reason`. What a container answers is never replaced.
+Each is the error envelope of Google's APIs with a stable `reason` and the id of the request. What a container answers
+is never replaced.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ QUEUE_LIMIT = "%[var(txn.record),field(1,|)]"
 TIMEOUT_MS = "%[var(txn.record),field(2,|)]"
 REQUEST_BYTES = "%[var(txn.record),field(3,|)]"
 RESPONSE_BYTES = "%[var(txn.record),field(4,|)]"
+# The id that the client sent (see `config.py`), else a new one; kept, so that header, body and journal have the same.
+# `word` takes the last that is not empty, because no sample means "this one, or else that one".
+REQUEST_ID = "%[uuid(),concat(|,txn.id),word(-1,|),set-var(txn.id)]"
 
 _CONTENT_TYPE = "application/json; charset=UTF-8"
 _SAMPLE = re.compile(r"(%\[[^\]]*\])")
@@ -42,8 +46,9 @@ class Answer:
                     "details": [
                         {
                             "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                            "reason": self.reason,
+                            "reason": _kept(self.reason),
                             "domain": "modelport",
+                            "metadata": {"requestId": REQUEST_ID},
                         }
                     ],
                 }
@@ -56,9 +61,17 @@ class Answer:
         if "'" in text:
             raise ValueError(f"an answer in the configuration cannot hold a single quote: {text}")
         body = "".join(part if _SAMPLE.fullmatch(part) else part.replace("%", "%%") for part in _SAMPLE.split(text))
-        headers = f" hdr retry-after {self.retry_after_s}" if self.retry_after_s else ""
+        # HAProxy makes the body before the headers, so the id is there.
+        headers = " hdr x-request-id %[var(txn.id)]"
+        headers += f" hdr retry-after {self.retry_after_s}" if self.retry_after_s else ""
         headers += f" hdr allow {self.allow}" if self.allow else ""
         return f"status {self.http_status} content-type \"{_CONTENT_TYPE}\" lf-string '{body}'{headers}"
+
+
+def _kept(reason: str) -> str:
+    """Return the reason as a sample that is also kept for the journal."""
+    sample = reason.removesuffix("]") if _SAMPLE.fullmatch(reason) else f"%[str({reason})"
+    return f"{sample},set-var(txn.reason)]"
 
 
 MALFORMED = Answer(400, "INVALID_ARGUMENT", "MALFORMED_REQUEST", "The request is not well-formed HTTP/1.1.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from anyio.abc import TaskStatus
@@ -22,6 +23,44 @@ class GatewayStatus:
     version: str
     digest: str
     message: str = ""
+
+
+@dataclass(frozen=True)
+class RequestError:
+    """A request that failed, as the gateway saw it. A time of `None`: the request did not come that far.
+
+    Attributes:
+        time: when it came in.
+        request_id: sent back as `x-request-id`; the client's own where it sent one, else the replica's own.
+        http_status: what was answered; 0 where the client left before there was an answer.
+        reason: of the gateway's own answers; empty where a replica or the control plane answered with this status.
+        version: that it was routed to; empty where it was not routed.
+        path: bounded, without the query.
+        replica: that it was last sent to.
+        retries: connections tried again.
+        received_s: the client took to send head and, where the gateway waited for it, body.
+        queued_s: waited for a free replica.
+        connected_s: took to connect.
+        answered_s: the replica took up to the head of its answer.
+        total_s: from the first byte of the request to the last of the answer.
+        ended_by: how it ended, in HAProxy's letters.
+    """
+
+    time: datetime
+    request_id: str
+    http_status: int
+    reason: str = ""
+    version: str = ""
+    method: str = ""
+    path: str = ""
+    replica: str = ""
+    retries: int = 0
+    received_s: float | None = None
+    queued_s: float | None = None
+    connected_s: float | None = None
+    answered_s: float | None = None
+    total_s: float | None = None
+    ended_by: str = ""
 
 
 class Gateway(Protocol):
@@ -53,6 +92,16 @@ class Gateway(Protocol):
 
     async def in_flight(self) -> Mapping[str, int]:
         """Return the number of requests under way on each server known to the data plane, leaving ones included."""
+        ...
+
+    async def recent_errors(self) -> tuple[RequestError, ...]:
+        """Return the last requests that failed, oldest first: those it refused itself and those answered with >= 500.
+
+        Bounded: the oldest are forgotten. A control plane that starts finds them; a data plane that starts has none.
+
+        Raises:
+            GatewayUnavailable: it does not answer now.
+        """
         ...
 
     def status(self) -> GatewayStatus:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelport.core.errors import InvalidArgument
-from modelport.gateway import answers
+from modelport.gateway import answers, journal
 
 # All relative to the directory that HAProxy runs in, so that no path of the user's stands in a map reference.
 CONFIG_FILE = "haproxy.cfg"
@@ -93,6 +93,7 @@ def _quoted(text: str) -> str:
 def _body(config: GatewayConfig) -> str:
     queue_timeout_ms = round(max(config.queue_timeout_s, _MIN_QUEUE_TIMEOUT_S) * 1000)
     slots = "".join(f"backend {slot_name(number)} from slot\n" for number in range(1, config.slots + 1))
+    well_formed = f"^{journal.REQUEST_ID.pattern}$"
     errors = "".join(f"  http-error {answer.reply()}\n" for answer in answers.CONTROL_PLANE_DOWN)
     return f"""\
   # A port that another program has must be an error, not shared with it.
@@ -103,6 +104,12 @@ def _body(config: GatewayConfig) -> str:
   nbthread {config.threads}
   hard-stop-after 1h
   stats socket unix@{ADMIN_SOCKET} mode 600 level admin expose-fd listeners
+
+# Memory of requests that failed; `show events {journal.RING}` reads it.
+ring {journal.RING}
+  format raw
+  maxlen {journal.MAX_LINE}
+  size {journal.RING_BYTES}
 
 defaults base
   mode http
@@ -119,6 +126,11 @@ defaults base
 
 frontend public from base
   bind {_quoted(config.listen)}
+  log ring@{journal.RING} len {journal.MAX_LINE} format raw daemon
+  log-format '{journal.LOG_FORMAT}'
+  option dontlognull
+  # A request has an id only if the client sent one, or if it failed: making one for each is a tenth of the work.
+  http-request set-var(txn.id) req.hdr(x-request-id) if {{ req.hdr(x-request-id) -m reg {well_formed} }}
   # Nearly every path is a key as it stands. Else it is decoded as the control plane decodes it and compared as a whole:
   # an encoded slash names the same resource or none.
   acl routed var(txn.slot) -m found
@@ -133,6 +145,14 @@ frontend public from base
   acl prediction path,url_dec -m end :predict
   acl published str({READY_KEY}),map_str({ROUTES_MAP}) -m found
   http-request return {answers.STARTING.reply()} if !routed prediction !published
+  # Of what replicas answer, only their failures are remembered; answers of the gateway's own do not pass here.
+  http-response set-log-level silent
+  http-response allow if {{ status lt 500 }}
+  http-response set-log-level info
+  acl named var(txn.id) -m found
+  http-response set-var(txn.id) res.hdr(x-request-id) if !named {{ res.hdr(x-request-id) -m reg {well_formed} }}
+  http-response set-var(txn.id) uuid() if !named
+  http-response set-header x-request-id %[var(txn.id)]
   use_backend %[var(txn.slot)] if routed
   default_backend control_plane
 

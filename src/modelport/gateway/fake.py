@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 import anyio
@@ -9,12 +10,14 @@ from anyio.abc import TaskStatus
 
 from modelport.core.errors import GatewayUnavailable, SlotsExhausted
 from modelport.core.routes import RouteTable
-from modelport.gateway.base import GatewayStatus
+from modelport.gateway.base import GatewayStatus, RequestError
 from modelport.gateway.tables import canonical
+
+_REMEMBERED = 1000
 
 
 class FakeGateway:
-    """Implements `gateway.base.Gateway`; `published` and `set_in_flight` are for who tests with it."""
+    """Implements `gateway.base.Gateway`; `published`, `set_in_flight` and `fail` are for who tests with it."""
 
     def __init__(self, *, slots: int = 1024) -> None:
         self._slots = slots
@@ -23,6 +26,7 @@ class FakeGateway:
         self._digest = ""
         self._in_flight: dict[str, int] = {}
         self._known: set[str] = set()
+        self._errors: deque[RequestError] = deque(maxlen=_REMEMBERED)
         self.published: list[RouteTable] = []
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -64,6 +68,15 @@ class FakeGateway:
     def set_in_flight(self, server: str, count: int) -> None:
         """Pretend that this many requests are under way on the server."""
         self._in_flight[server] = count
+
+    async def recent_errors(self) -> tuple[RequestError, ...]:
+        """Return what `fail` was given."""
+        self._require_running()
+        return tuple(self._errors)
+
+    def fail(self, error: RequestError) -> None:
+        """Pretend that this request has failed."""
+        self._errors.append(error)
 
     def status(self) -> GatewayStatus:
         """Return whether it runs, and the last digest."""

@@ -12,8 +12,9 @@ from anyio.abc import TaskStatus
 from modelport.core.errors import Error, GatewayRejected, GatewayUnavailable, SlotsExhausted
 from modelport.core.routes import RouteTable
 from modelport.gateway import tables
-from modelport.gateway.base import GatewayStatus
+from modelport.gateway.base import GatewayStatus, RequestError
 from modelport.gateway.config import ROUTES_MAP, SLOTS_MAP, SPLITS_MAP, GatewayConfig
+from modelport.gateway.journal import RING, read_journal
 from modelport.gateway.readback import ProcessInfo, read_installed, read_load
 from modelport.gateway.runtime import AdminSocket
 from modelport.gateway.supervise import Supervisor
@@ -85,6 +86,11 @@ class HAProxyGateway:
         for load in read_load(await self._admin.ask(f"show stat -1 {_SERVER_ROWS} -1")).values():
             counts.update(load.servers)
         return dict(counts)
+
+    async def recent_errors(self) -> tuple[RequestError, ...]:
+        """Return what HAProxy remembers of requests that failed."""
+        self._require_running()
+        return read_journal(await self._admin.ask(f"show events {RING}"))
 
     async def terminate(self) -> None:
         """End the HAProxy of this directory, whoever started it: for `modelport shutdown`, not for a handover."""
