@@ -1,9 +1,10 @@
-"""From evidence to the words of a failed version: phase, exit, last log lines, probe transcript. Pure."""
+"""From a diagnosis to the error of a failed version: one paragraph for people, the parts of it for programs. Pure."""
 
 from __future__ import annotations
 
 from modelport.core.errors import Error, VersionCannotBecomeReady
 from modelport.doctor.evidence import Evidence
+from modelport.doctor.findings import Diagnosis, Finding
 
 _HINTS = {
     "image": "Check the image reference, and that the engine may pull it",
@@ -13,30 +14,56 @@ _HINTS = {
     "health": "Answer 200 on the health route, or set routes.health to the path that does",
     "route": "Look at the gateway with `modelport status`",
 }
+_LOG_LINES = 20
+_LINE = 500
+_PROOF = 5
 
 
-def summarise(evidence: Evidence) -> Error:
-    """Return the failure as an error: one sentence first, then what was seen, bounded."""
-    lines = [f"Version `{evidence.version}` cannot become ready ({evidence.phase}): {evidence.error}"]
-    if evidence.exits:
-        lines.append("Exits: " + "; ".join(str(end) for end in evidence.exits))
-    if evidence.health:
-        lines.append("Probes:")
-        lines += [f"  {probe}" for probe in evidence.health]
-    if evidence.log:
-        lines.append(f"Last {len(evidence.log)} log lines:")
-        lines += [f"  {line.text}" for line in evidence.log]
-    elif evidence.phase in ("start", "listen", "health"):
-        lines.append("The container wrote nothing to its output.")
+def summarise(evidence: Evidence, diagnosis: Diagnosis) -> Error:
+    """Return the failure as an error whose reason is the code of the cause, where one was found."""
     metadata = {
-        "phase": evidence.phase,
-        "cause": evidence.error,
+        "phase": evidence.phase.value,
         "driver": evidence.driver,
         "elapsed_s": f"{evidence.elapsed_s:.1f}",
     }
-    if evidence.exits and (code := evidence.exits[-1].code) is not None:
-        metadata["exit_code"] = str(code)
+    if evidence.exit is not None and evidence.exit.code is not None:
+        metadata["exit_code"] = str(evidence.exit.code)
     if evidence.error_reason:
         metadata["error_reason"] = evidence.error_reason
-    hint = evidence.hint or _HINTS.get(evidence.phase, "")
-    return VersionCannotBecomeReady("\n".join(lines), hint=hint, violations=(), **metadata)
+    log = tuple(line.text[:_LINE] for line in evidence.log[-_LOG_LINES:])
+    cause = diagnosis.cause
+    if cause is None:
+        message = f"Version `{evidence.version}` cannot become ready ({evidence.phase}): {evidence.error}"
+        hint = evidence.hint or _HINTS.get(evidence.phase, "")
+        return VersionCannotBecomeReady(message, hint=hint, violations=(), debug=log, cause=evidence.error, **metadata)
+    others = [one.code for one in diagnosis.findings if one is not cause]
+    return VersionCannotBecomeReady(
+        paragraph(evidence.version, cause),
+        hint=cause.remedy.text,
+        violations=(),
+        finding=cause.code,
+        debug=log,
+        **metadata,
+        what=cause.summary,
+        cause=cause.cause,
+        evidence="\n".join(cause.evidence),
+        remedy=cause.remedy.text,
+        **({"also": ", ".join(others)} if others else {}),
+    )
+
+
+def paragraph(version: str, cause: Finding) -> str:
+    """Return cause, proof and fix in one paragraph."""
+    proof = "; ".join(line.strip() for line in cause.evidence[:_PROOF])
+    parts = (
+        f"Version `{version}` cannot become ready: {cause.code}. {_sentence(cause.summary)}",
+        _sentence(cause.cause),
+        f"Proof: {_sentence(proof)}" if proof else "",
+        f"Fix: {_sentence(' '.join(cause.remedy.text.split()))}",
+    )
+    return " ".join(part for part in parts if part)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
