@@ -13,6 +13,7 @@ from modelport.api.services import Services
 from modelport.artifacts.base import ArtifactLimits
 from modelport.artifacts.cache import ArtifactCache
 from modelport.control.actions import Actions
+from modelport.control.diagnostics import Diagnostics
 from modelport.control.fleet import Fleet
 from modelport.control.health import ProbeRules
 from modelport.control.inspect import PlatformInspector
@@ -49,6 +50,7 @@ class Parts:
     gateway: HAProxyGateway
     fleet: Fleet
     prober: Prober
+    diagnostics: Diagnostics
     reconciler: Reconciler
     services: Services
 
@@ -105,6 +107,7 @@ def build(settings: Settings, installation: str) -> Parts:
     preparation = Preparation(
         store=store, driver=driver, artifacts=artifacts, deadline_s=settings.prepare_deadline_s, now=utc_now
     )
+    diagnostics = Diagnostics(driver, fleet, prober, artifacts, now=utc_now, changed=queue.add)
     reconciler = Reconciler(
         store=store,
         driver=driver,
@@ -112,6 +115,7 @@ def build(settings: Settings, installation: str) -> Parts:
         fleet=fleet,
         prober=prober,
         preparation=preparation,
+        diagnostics=diagnostics,
         queue=queue,
         actions=Actions(driver, fleet, stop_grace_s=settings.stop_grace_s, done=queue.add),
         settings=ReconcilerSettings(rules, limits),
@@ -131,11 +135,11 @@ def build(settings: Settings, installation: str) -> Parts:
             listen=settings.listen,
         ),
     )
-    return Parts(settings, store, driver, preparation, gateway, fleet, prober, reconciler, services)
+    return Parts(settings, store, driver, preparation, gateway, fleet, prober, diagnostics, reconciler, services)
 
 
-def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache) -> Driver:
-    """Make the driver that the settings name.
+def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache, *, network: str = "") -> Driver:
+    """Make the driver that the settings name; containers join `network`, if one is named, at addresses of their own.
 
     `auto` is what the data directory was used with before, for its versions live there; at first it is docker where an
     engine's socket is, else process.
@@ -162,6 +166,8 @@ def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache
             log_bytes=settings.log_bytes,
             log_files=settings.log_files,
             stop_grace_s=settings.stop_grace_s,
+            network=network,
+            publish=not network,
             docker_config=Path(os.environ.get("DOCKER_CONFIG") or "~/.docker") / "config.json",
         )
     image_limits = ArtifactLimits(_IMAGE_FOLDER_FILES, settings.image_folder_max_bytes)

@@ -40,7 +40,7 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
     with held(settings.data_dir) as installation:
         parts = build(settings, installation)
         try:
-            async with parts.prober, anyio.create_task_group() as tasks:
+            async with parts.prober, parts.diagnostics, anyio.create_task_group() as tasks:
                 await tasks.start(_serve_api, parts)
                 await tasks.start(parts.gateway.run)
                 await tasks.start(parts.reconciler.run)

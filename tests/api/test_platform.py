@@ -100,6 +100,31 @@ async def test_logs_that_end_with_an_error_say_so_in_the_last_line(api: Api, mon
     assert last["error"]["status"] == "UNAVAILABLE"
 
 
+async def test_a_failed_request_is_found_by_its_id(api: Api) -> None:
+    found = await api.ok("GET", "/modelport/v1/requests/failed-1")
+    assert found == {
+        "requestId": "failed-1",
+        "time": "2026-01-02T03:04:05Z",
+        "method": "",
+        "path": "",
+        "httpStatus": 503,
+        "reason": "QUEUE_TIMEOUT",
+        "version": "projects/p/models/iris/versions/v1",
+        "replica": "",
+        "retries": 0,
+        "seconds": {"received": None, "queued": 30, "connected": None, "answered": None, "total": None},
+        "endedBy": "",
+        "times": 1,
+        "versionNow": None,
+    }
+
+
+async def test_a_request_that_is_not_remembered_is_not_found(api: Api) -> None:
+    error = await api.refused(404, "GET", "/modelport/v1/requests/other")
+    assert error["details"][0]["reason"] == "REQUEST_NOT_FOUND"
+    assert "modelport explain REASON" in error["details"][1]["message"]
+
+
 async def test_a_version_that_is_not_there_has_no_logs(api: Api) -> None:
     await api.refused(404, "GET", f"{V1}:logs")
 

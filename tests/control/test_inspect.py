@@ -10,11 +10,13 @@ import anyio.lowlevel
 import pytest
 
 from modelport.control.inspect import PlatformInspector
-from modelport.core.errors import EngineUnreachable, VersionNotFound
+from modelport.core.errors import EngineUnreachable, RequestNotFound, VersionNotFound
 from modelport.core.names import VersionName
 from modelport.core.replicas import LogLine, Replica
 from modelport.core.resources import ContainerSpec, Version, VersionSpec
 from modelport.core.version_replicas import replica_names
+from modelport.gateway.base import RequestError
+from modelport.gateway.fake import FakeGateway
 from modelport.store.store import Store
 
 pytestmark = pytest.mark.anyio
@@ -99,3 +101,26 @@ async def test_a_driver_that_cannot_read_on_ends_the_lines_with_its_error(
             async for _, line in lines:
                 seen.append(line.text)
     assert seen == ["first"] * 3
+
+
+async def test_a_failed_request_comes_with_what_has_become_of_its_version(tmp_path: Path) -> None:
+    store, gateway = Store(tmp_path / "m.db"), FakeGateway()
+    await store.write(lambda tx: tx.insert(VERSION))
+    parts: dict[str, Any] = {"driver": None, "fleet": None, "prober": None, "version": "1", "listen": ""}
+    inspector = PlatformInspector(store=store, gateway=gateway, **parts)
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    for version in (f"{NAME}", "projects/p/models/iris/versions/gone", ""):
+        gateway.fail(RequestError(when, version.rpartition("/")[2] or "api", 503, version=version))
+    gateway.fail(RequestError(when, "v1", 429, "QUEUE_FULL", version=str(NAME)))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(lambda *, task_status: gateway.run(task_status=task_status))
+        found = await inspector.request("v1")
+        assert (found.error.reason, found.times) == ("QUEUE_FULL", 2)
+        assert found.version is not None
+        assert found.version.name == NAME
+        assert (await inspector.request("gone")).version is None
+        assert (await inspector.request("api")).version is None
+        with pytest.raises(RequestNotFound):
+            await inspector.request("other")
+        tasks.cancel_scope.cancel()
+    store.close()

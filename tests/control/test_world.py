@@ -14,6 +14,7 @@ import pytest
 from modelport.artifacts.base import ArtifactLimits
 from modelport.artifacts.cache import ArtifactCache
 from modelport.control.actions import Actions
+from modelport.control.diagnostics import Diagnostics
 from modelport.control.fleet import Fleet
 from modelport.control.health import ProbeRules
 from modelport.control.operations import Operations
@@ -90,6 +91,7 @@ class World:
         queue = WorkQueue()
         fleet = Fleet(self.driver, period_s=0.1, changed=queue.add)
         prober = Prober(RULES.probe, now=now, changed=queue.add)
+        diagnostics = Diagnostics(self.driver, fleet, prober, self.artifacts, now=now, changed=queue.add)
         reconciler = Reconciler(
             store=self.store,
             driver=self.driver,
@@ -99,12 +101,13 @@ class World:
             preparation=Preparation(
                 store=self.store, driver=self.driver, artifacts=self.artifacts, deadline_s=3, now=now
             ),
+            diagnostics=diagnostics,
             queue=queue,
             actions=Actions(self.driver, fleet, stop_grace_s=0.1, done=queue.add),
             settings=ReconcilerSettings(RULES, Limits()),
             now=now,
         )
-        async with prober, anyio.create_task_group() as tasks:
+        async with prober, diagnostics, anyio.create_task_group() as tasks:
             await tasks.start(reconciler.run)
             yield reconciler
             tasks.cancel_scope.cancel()

@@ -16,6 +16,7 @@ from modelport.api.ml_v1.absent import absent
 from modelport.core.errors import Code, Error, InvalidArgument, Status, Violation
 
 DOMAIN = "modelport"
+FINDINGS = "docs/reference/findings"
 _RPC = "type.googleapis.com/google.rpc"
 
 
@@ -28,6 +29,13 @@ def details(status: Status) -> list[dict[str, Any]]:
     if status.violations:
         violations = [{"field": v.field, "description": v.description} for v in status.violations]
         found.append({"@type": f"{_RPC}.BadRequest", "fieldViolations": violations})
+    if status.debug:
+        found.append(
+            {"@type": f"{_RPC}.DebugInfo", "stackEntries": list(status.debug), "detail": "Last lines of the log"}
+        )
+    if status.finding:
+        link = {"description": f"What {status.finding} means", "url": f"{FINDINGS}/{status.finding}.md"}
+        found.append({"@type": f"{_RPC}.Help", "links": [link]})
     if status.hint:
         found.append({"@type": f"{_RPC}.LocalizedMessage", "locale": "en", "message": status.hint})
     return found

@@ -15,7 +15,7 @@ from modelport.api.errors import envelope
 from modelport.api.ml_v1.convert import timestamp, version_message
 from modelport.api.ml_v1.route import MethodRoute
 from modelport.api.services import Services
-from modelport.control.inspect import Lines, PlatformStatus, ReplicaView, VersionSummary, VersionView
+from modelport.control.inspect import Lines, PlatformStatus, ReplicaView, RequestView, VersionSummary, VersionView
 from modelport.core.conditions import Condition
 from modelport.core.errors import Error
 from modelport.core.names import VersionName
@@ -33,6 +33,11 @@ def platform_routes(services: Services) -> APIRouter:
     async def status() -> dict[str, Any]:
         """Return the platform at a glance: driver, gateway, and a line for each version."""
         return _status(await services.inspector.status())
+
+    @router.get("/requests/{request_id}", operation_id="modelport.requests.get")
+    async def request(request_id: str) -> dict[str, Any]:
+        """Return what the gateway remembers of a request that failed, by the id in its answer."""
+        return _request(await services.inspector.request(request_id))
 
     @router.get(f"{_VERSION}:inspect", operation_id="modelport.versions.inspect")
     async def inspect(project: str, model: str, version: str) -> dict[str, Any]:
@@ -128,6 +133,31 @@ def _summary(summary: VersionSummary) -> dict[str, Any]:
         "wanted": summary.wanted,
         "isDefault": summary.is_default,
         "cause": summary.cause,
+    }
+
+
+def _request(view: RequestView) -> dict[str, Any]:
+    error = view.error
+    return {
+        "requestId": error.request_id,
+        "time": timestamp(error.time),
+        "method": error.method,
+        "path": error.path,
+        "httpStatus": error.http_status,
+        "reason": error.reason,
+        "version": error.version,
+        "replica": error.replica,
+        "retries": error.retries,
+        "seconds": {
+            "received": error.received_s,
+            "queued": error.queued_s,
+            "connected": error.connected_s,
+            "answered": error.answered_s,
+            "total": error.total_s,
+        },
+        "endedBy": error.ended_by,
+        "times": view.times,
+        "versionNow": _summary(view.version) if view.version else None,
     }
 
 

@@ -14,13 +14,13 @@ from anyio.streams.memory import MemoryObjectSendStream
 from modelport.control.fleet import Fleet
 from modelport.control.probe import Prober
 from modelport.core.conditions import Condition, Truth
-from modelport.core.errors import Error
+from modelport.core.errors import Error, RequestNotFound, Status
 from modelport.core.names import VersionName
 from modelport.core.replicas import Address, Exit, LogLine, Replica, ReplicaState
 from modelport.core.resources import Model, Version, VersionState
 from modelport.core.version_replicas import replica_names
 from modelport.drivers.base import Driver, DriverHealth, DriverState
-from modelport.gateway.base import Gateway, GatewayStatus
+from modelport.gateway.base import Gateway, GatewayStatus, RequestError
 from modelport.store.store import Store
 
 # Lines of several replicas as they come: (replica name, line).
@@ -64,6 +64,15 @@ class VersionSummary:
 
 
 @dataclass(frozen=True)
+class RequestView:
+    """A request that failed; `times` is how often its id is remembered, `version` what has become of its version."""
+
+    error: RequestError
+    times: int
+    version: VersionSummary | None
+
+
+@dataclass(frozen=True)
 class PlatformStatus:
     """The platform at a glance."""
 
@@ -84,6 +93,10 @@ class Inspector(Protocol):
 
     async def inspect(self, name: VersionName) -> VersionView:
         """Return one version with conditions and replicas. Raises VersionNotFound."""
+        ...
+
+    async def request(self, request_id: str) -> RequestView:
+        """Return the last failed request with this id. Raises RequestNotFound, GatewayUnavailable."""
         ...
 
     def logs(self, name: VersionName, *, tail: int, follow: bool) -> AbstractAsyncContextManager[Lines]:
@@ -152,6 +165,22 @@ class PlatformInspector:
         is_default = model is not None and model.default_version == name.version
         return VersionView(version, is_default, version.status.conditions, tuple(replicas))
 
+    async def request(self, request_id: str) -> RequestView:
+        """Return the last failed request with this id."""
+        found = [error for error in await self._gateway.recent_errors() if error.request_id == request_id]
+        if not found:
+            raise RequestNotFound(request_id)
+        return RequestView(found[-1], len(found), await self._version_now(found[-1].version))
+
+    async def _version_now(self, text: str) -> VersionSummary | None:
+        if not text:
+            return None
+        name = VersionName.parse(text)
+        version, model = await self._store.read(lambda tx: (tx.find(Version, name), tx.find(Model, name.model_name)))
+        if version is None:
+            return None
+        return _summary(version, model is not None and model.default_version == name.version)
+
     @asynccontextmanager
     async def logs(self, name: VersionName, *, tail: int, follow: bool) -> AsyncIterator[Lines]:
         """Open the lines of all replicas of a version."""
@@ -200,8 +229,15 @@ def _summary(version: Version, is_default: bool) -> VersionSummary:
     since = max((c.since for c in status.conditions), default=version.create_time)
     cause = ""
     if status.error is not None:
-        cause = status.error.metadata.get("cause") or status.error.message.splitlines()[0]
+        cause = _cause(status.error)
     elif status.ready_replicas < version.nodes:
         untrue = [c for c in status.conditions if c.status is not Truth.TRUE]
-        cause = f"{untrue[0].type}: {untrue[0].message}" if untrue else ""
+        cause = status.warning or (f"{untrue[0].type}: {untrue[0].message}" if untrue else "")
     return VersionSummary(version.name, version.state, since, status.ready_replicas, version.nodes, is_default, cause)
+
+
+def _cause(error: Status) -> str:
+    """Return a failure in one line."""
+    if error.finding:
+        return f"{error.finding}: {error.metadata.get('what', '')}"
+    return error.metadata.get("cause") or error.message.splitlines()[0]

@@ -40,6 +40,8 @@ class Seen:
         health: what the probes showed, by name.
         in_flight: requests under way by replica name.
         leaving_since: since when a replica is out of the routes and on its way out.
+        verdict: why a version that is being created will never be ready, once that is certain.
+        warning: what looks wrong with it before that.
     """
 
     now: datetime
@@ -47,6 +49,8 @@ class Seen:
     health: Mapping[str, Health] = field(default_factory=dict)
     in_flight: Mapping[str, int] = field(default_factory=dict)
     leaving_since: Mapping[str, datetime] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def plan(version: Version, seen: Seen, rules: Rules) -> Plan:
             pauses.append(pause)
         else:
             starts.append(Start(index, replica.attempt + 1))
+    if creating and seen.verdict is not None:
+        return Plan(stops=stops, verdict=seen.verdict)
     if creating and (left := deadline_s(version, seen.now, rules)) is not None:
         if left <= 0:
             return Plan(stops=stops, verdict=_too_late(version, seen, rules))

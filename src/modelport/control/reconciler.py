@@ -7,7 +7,6 @@ everything is found again by listing replicas and reading the gateway.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from modelport.control.actions import Actions
+from modelport.control.diagnostics import Diagnostics
 from modelport.control.fleet import Fleet
 from modelport.control.health import Health
 from modelport.control.plan import Plan, Rules, Seen, Verdict, leave, plan
@@ -26,19 +26,17 @@ from modelport.control.routing import Routes, healthy_replicas, is_wanted, versi
 from modelport.control.status import close, failed, observe
 from modelport.core.errors import Aborted, Cancelled, Error, SlotsExhausted, Unavailable
 from modelport.core.names import VersionName
-from modelport.core.replicas import Exit, LogLine, ReplicaState
+from modelport.core.replicas import ReplicaState
 from modelport.core.resources import Goal, Model, Version, VersionState, VersionStatus
 from modelport.core.routes import Limits, RouteTable
 from modelport.core.version_replicas import health_route, replica_names, replica_spec
-from modelport.doctor.evidence import Evidence, Phase, SpecFacts
+from modelport.doctor.diagnose import diagnose
 from modelport.doctor.summary import summarise
 from modelport.drivers.base import Driver
 from modelport.gateway.base import Gateway
 from modelport.store.store import Store, Tx
 
 _log = logging.getLogger(__name__)
-_LOG_TAIL = 20
-_EXITS = 5
 _LONGEST_RETRY_S = 5.0
 _ADOPT_RETRY_S = 0.2
 
@@ -63,6 +61,7 @@ class Reconciler:
         fleet: Fleet,
         prober: Prober,
         preparation: Preparation,
+        diagnostics: Diagnostics,
         queue: WorkQueue,
         actions: Actions,
         settings: ReconcilerSettings,
@@ -74,6 +73,7 @@ class Reconciler:
         self._fleet = fleet
         self._prober = prober
         self._preparation = preparation
+        self._diagnostics = diagnostics
         self._queue = queue
         self._actions = actions
         self._rules = settings.rules
@@ -82,7 +82,6 @@ class Reconciler:
         self._routes = Routes()
         self._publishing = anyio.Lock()
         self._leaving_since: dict[str, dict[str, datetime]] = {}
-        self._exits: dict[str, deque[Exit]] = {}
         self._failures: dict[str, int] = {}
         self._tasks: TaskGroup
 
@@ -165,8 +164,7 @@ class Reconciler:
             self._routes.set_route(name, None)
             if version is None or version.status.state is not VersionState.CREATING:
                 raise Unavailable(error.message, hint=error.hint) from error
-            seen = Seen(self._now(), replicas)
-            await self._fail(version, await self._failure(version, Verdict.of("route", error), seen))
+            await self._fail(version, await self._failure(version, Verdict.of("route", error)))
             return 0.0
         seen = await self._see(name, version)
         if version is None or version.goal is Goal.DELETE:
@@ -178,7 +176,7 @@ class Reconciler:
             todo = plan(version, seen, self._rules)
             verdict = todo.verdict or self._refused(version)
             if verdict is not None:
-                await self._fail(version, await self._failure(version, verdict, seen))
+                await self._fail(version, await self._failure(version, verdict))
                 return 0.0
             if is_wanted(version):
                 version = await self._record(version, seen, routed)
@@ -192,8 +190,7 @@ class Reconciler:
             raise
         except Error as error:
             phase = "artifacts" if error.reason.startswith("ARTIFACT") or error.reason == "NO_SPACE" else "image"
-            seen = Seen(self._now())
-            return await self._fail(version, await self._failure(version, Verdict.of(phase, error), seen))
+            return await self._fail(version, await self._failure(version, Verdict.of(phase, error)))
 
     def _watch(self, name: VersionName, version: Version | None) -> None:
         """Probe the replicas that are wanted and run, and no others."""
@@ -207,6 +204,11 @@ class Reconciler:
             and replica.address is not None
         ]
         self._prober.watch(str(name), targets, keep=frozenset(wanted))
+        if version is not None:
+            if is_wanted(version) and version.status.state is VersionState.CREATING:
+                self._diagnostics.follow(version)
+            else:
+                self._diagnostics.forget(version)
 
     async def _route(self, name: VersionName, version: Version | None, model: Model | None) -> frozenset[str]:
         """Publish the routes as they should be now; return the replicas of this version that take requests."""
@@ -232,8 +234,10 @@ class Reconciler:
         if leaving:
             self._leaving_since[str(name)] = leaving
         in_flight = await self._gateway.in_flight() if leaving else {}
-        health = self._health(version) if version is not None else {}
-        return Seen(now, replicas, health, in_flight, leaving)
+        if version is None:
+            return Seen(now, replicas, {}, in_flight, leaving)
+        verdict, warning = self._diagnostics.verdict(version), self._diagnostics.warning(version)
+        return Seen(now, replicas, self._health(version), in_flight, leaving, verdict, warning)
 
     def _health(self, version: Version) -> dict[str, Health]:
         known = {name: self._prober.health(name) for name in replica_names(version)}
@@ -251,23 +255,17 @@ class Reconciler:
             if version is None or self._actions.busy(replica_names(version)[start.index]):
                 continue
             model_dir = await self._preparation.model_dir(version)
-            self._note_exit(version, start.index)
             spec = replica_spec(version, start.index, attempt=start.attempt, model_dir=model_dir)
             self._actions.start(self._tasks, spec)
         for replica in todo.stops:
             self._actions.stop(self._tasks, replica, str(name))
-
-    def _note_exit(self, version: Version, index: int) -> None:
-        replica = self._fleet.of(str(version.name)).get(replica_names(version)[index])
-        if replica is not None and replica.exit is not None:
-            self._exits.setdefault(str(version.name), deque(maxlen=_EXITS)).append(replica.exit)
 
     async def _record(self, version: Version, seen: Seen, routed: frozenset[str]) -> Version:
         """Write status and operations if either changes, both in one transaction."""
         return await self._write(version, lambda fresh: observe(fresh, seen, routed=routed), seen.now)
 
     async def _fail(self, version: Version, error: Error) -> Version:
-        _log.warning("%s failed: %s", version.name, error.metadata.get("cause") or error.message)
+        _log.warning("%s failed: %s", version.name, error.finding or error.message)
         return await self._write(version, lambda fresh: failed(fresh.status, error.status()), self._now())
 
     async def _write(self, version: Version, status: Callable[[Version], VersionStatus], now: datetime) -> Version:
@@ -304,35 +302,10 @@ class Reconciler:
 
         if version is not None:
             await self._store.write(remove)
-            self._exits.pop(str(name), None)
             await self._preparation.prune()
 
-    async def _failure(self, version: Version, verdict: Verdict, seen: Seen) -> Error:
-        """Gather what is known of the failure. Never fails itself: evidence that cannot be had is left out."""
-        lines: deque[LogLine] = deque(maxlen=_LOG_TAIL)
-        for name in replica_names(version):
-            try:
-                with anyio.move_on_after(2):
-                    async for line in self._driver.logs(name, tail=_LOG_TAIL):
-                        lines.append(line)
-            except Unavailable:
-                pass
-            if lines:
-                break
-        ended = [r.exit for r in seen.replicas.values() if r.exit is not None]
-        container = version.spec.container
-        evidence = Evidence(
-            version=str(version.name),
-            phase=Phase(verdict.phase),
-            driver=self._driver.name,
-            now=seen.now,
-            elapsed_s=(seen.now - version.create_time).total_seconds(),
-            error=verdict.reason,
-            error_reason=verdict.error_reason,
-            hint=verdict.hint,
-            exits=(*self._exits.get(str(version.name), ()), *ended),
-            log=tuple(lines),
-            health=next((h.transcript for h in seen.health.values() if h.transcript), ()),
-            spec=SpecFacts(image=container.image, port=container.port, health_route=health_route(version)),
-        )
-        return summarise(evidence)
+    async def _failure(self, version: Version, verdict: Verdict) -> Error:
+        """Say why a version failed, by all that is known of it."""
+        evidence = await self._diagnostics.evidence(version, verdict)
+        self._diagnostics.forget(version)
+        return summarise(evidence, diagnose(evidence))

@@ -38,6 +38,7 @@ def observe(version: Version, seen: Seen, *, routed: frozenset[str]) -> VersionS
         conditions=conditions,
         ready_replicas=len(healthy),
         last_exit=exits[-1] if exits else old.last_exit,
+        warning=seen.warning,
     )
     if not ready:
         return status
@@ -45,13 +46,14 @@ def observe(version: Version, seen: Seen, *, routed: frozenset[str]) -> VersionS
         status,
         state=VersionState.READY,
         ready_time=old.ready_time or seen.now,
+        warning="",
         observed_generation=version.generation,
     )
 
 
 def failed(status: VersionStatus, error: Status) -> VersionStatus:
     """Return the status of a version that will not serve."""
-    return replace(status, state=VersionState.FAILED, error=error, ready_replicas=0)
+    return replace(status, state=VersionState.FAILED, error=error, ready_replicas=0, warning="")
 
 
 def close(operation: Operation, version: Version, *, now: datetime, deadline_s: float) -> Operation:

@@ -87,6 +87,7 @@ class VersionStatus:
         observed_generation: the generation that this status speaks of.
         ready_time: when it became READY first.
         last_exit: how the replica that died last ended, with its attempt and when that was seen.
+        warning: what looks wrong while it is not READY yet.
     """
 
     state: VersionState = VersionState.CREATING
@@ -98,6 +99,7 @@ class VersionStatus:
     ready_replicas: int = 0
     ready_time: datetime | None = None
     last_exit: Exit | None = None
+    warning: str = ""
 
 
 @dataclass(frozen=True)

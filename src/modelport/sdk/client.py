@@ -142,6 +142,10 @@ class Client:
         """Return how the control plane, the driver, the gateway and all versions are."""
         return self._send("GET", "/modelport/v1/status")
 
+    def request(self, request_id: str) -> Json:
+        """Return what the gateway remembers of a request that failed; RequestNotFound where it remembers nothing."""
+        return self._send("GET", f"/modelport/v1/requests/{_part(request_id)}")
+
     def _send(
         self,
         method: str,

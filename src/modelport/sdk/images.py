@@ -225,7 +225,7 @@ def _failed(folder: Path, problem: str, tail: list[str]) -> ImageBuildFailed:
     quoted = "".join(f"\n    {line}" for line in tail)
     return ImageBuildFailed(
         f"`{folder / 'Dockerfile'}` cannot be built: {problem.strip()}{quoted}",
-        hint="Correct the step above, then deploy again",
+        hint="Correct the step above, then try again",
     )
 
 

@@ -91,6 +91,7 @@ def error_from_status(status: Mapping[str, Any]) -> Error:
     reason, hint = "", ""
     metadata: dict[str, str] = {}
     violations: tuple[Violation, ...] = ()
+    debug: tuple[str, ...] = ()
     for detail in status.get("details") or ():
         match str(detail.get("@type", "")).rpartition(".")[2]:
             case "ErrorInfo":
@@ -103,19 +104,33 @@ def error_from_status(status: Mapping[str, Any]) -> Error:
                 )
             case "LocalizedMessage":
                 hint = str(detail.get("message", ""))
+            case "DebugInfo":
+                debug = tuple(str(line) for line in detail.get("stackEntries") or ())
             case "Help":
                 hint = hint or next((str(link.get("description", "")) for link in detail.get("links") or ()), "")
-    cls = _class_of(reason, _code_of(status))
-    return _make(cls, str(status.get("message", "")), hint=hint, metadata=metadata, violations=violations)
+    # What the doctor found stands in the place of the reason, and the reason of the error in its metadata.
+    kind = metadata.pop("error", "")
+    error = _make(
+        _class_of(kind or reason, _code_of(status)),
+        str(status.get("message", "")),
+        hint=hint,
+        metadata=metadata,
+        violations=violations,
+    )
+    error.debug, error.finding = debug, reason if kind else ""
+    return error
 
 
 def status_document(error: Error) -> dict[str, Any]:
     """Return an error in the API's shape: what `error_from_status` reads back."""
     prefix = "type.googleapis.com/google.rpc"
-    info: dict[str, Any] = {"@type": f"{prefix}.ErrorInfo", "reason": error.reason, "domain": "modelport"}
-    if error.metadata:
-        info["metadata"] = error.metadata
+    status = error.status()
+    info: dict[str, Any] = {"@type": f"{prefix}.ErrorInfo", "reason": status.reason, "domain": "modelport"}
+    if status.metadata:
+        info["metadata"] = status.metadata
     details = [info]
+    if error.debug:
+        details.append({"@type": f"{prefix}.DebugInfo", "stackEntries": list(error.debug)})
     if error.violations:
         listed = [{"field": one.field, "description": one.description} for one in error.violations]
         details.append({"@type": f"{prefix}.BadRequest", "fieldViolations": listed})

@@ -159,11 +159,18 @@ def operation_message(view: OperationView) -> messages.Operation:
             model_name=str(target_model(operation)),
             version=version,
             project_number=project_number(operation.name.project),
+            warnings=_warnings(view),
         ),
         done=operation.done or None,
         error=status_message(operation.error) if operation.done and operation.error else None,
         response=_response(view, version) if operation.done and not operation.error else None,
     )
+
+
+def _warnings(view: OperationView) -> list[str] | None:
+    if view.operation.done or view.version is None or not view.version.status.warning:
+        return None
+    return [view.version.status.warning]
 
 
 def _response(view: OperationView, version: messages.Version | None) -> dict[str, Any]:

@@ -168,7 +168,7 @@ class SetDefaultVersionRequest(Message):
 
 
 class OperationMetadata(Message):
-    """What an operation is about and how far it has come."""
+    """What an operation is about and how far it has come; `warnings`, an extension, is what looks wrong so far."""
 
     type: str = Field(default="type.googleapis.com/google.cloud.ml.v1.OperationMetadata", alias="@type")
     create_time: Timestamp | None = None
@@ -180,6 +180,7 @@ class OperationMetadata(Message):
     version: Version | None = None
     project_number: Int64 | None = None
     labels: dict[str, str] | None = None
+    warnings: list[str] | None = None
 
 
 class RpcStatus(Message):
