@@ -1,4 +1,4 @@
-"""Writes docs/reference/*.md from the code: settings, errors, API, commands, environment, machine types, conditions.
+"""Writes docs/reference/*.md from the code: settings, errors, API, commands, conditions, findings
 
 `scripts/reference` runs it. Nothing is typed here that the code knows; what the code has no words for (what a variable
 or a condition means) stands in a table below, and a missing entry is an error.
@@ -16,6 +16,7 @@ import typer
 from typer.main import get_command
 
 from docs.facts import commands, gateway_rows, kinds, openapi_document
+from docs.findings import finding_page, index_rows, message_rows
 from modelport.api.errors import DOMAIN
 from modelport.api.ml_v1 import messages
 from modelport.api.ml_v1.convert import version_draft
@@ -31,6 +32,7 @@ from modelport.core.names import ModelName, VersionName
 from modelport.core.replicas import Accelerators
 from modelport.core.resources import ContainerSpec, OperationType, Version, VersionSpec, VersionState
 from modelport.core.version_replicas import replica_spec
+from modelport.doctor.rules import RULES
 from modelport.drivers.docker_spec import MODEL_DIR
 from modelport.settings import Settings
 
@@ -84,14 +86,16 @@ def pages() -> dict[str, str]:
         "environment-variables.md": _page("Environment of a replica", _environment()),
         "machine-types.md": _page("Machine types", _machine_types()),
         "conditions.md": _page("States and conditions", _conditions()),
+        "findings.md": _page("Findings", _findings()),
+        **{f"findings/{rule.code}.md": _page(rule.code, finding_page(rule)) for rule in RULES},
     }
 
 
 def main() -> None:
     """Write the pages."""
-    REFERENCE.mkdir(exist_ok=True)
+    (REFERENCE / "findings").mkdir(parents=True, exist_ok=True)
     written = pages()
-    for stale in {path.name for path in REFERENCE.glob("*.md")} - set(written):
+    for stale in {str(path.relative_to(REFERENCE)) for path in REFERENCE.rglob("*.md")} - set(written):
         (REFERENCE / stale).unlink()
     for name, text in written.items():
         (REFERENCE / name).write_text(text, encoding="utf-8")
@@ -263,6 +267,18 @@ def _conditions() -> Iterator[str]:
     yield _table(("state", "meaning"), [(f"`{one}`", _STATES[one]) for one in VersionState])
     yield "## Types of operations"
     yield ", ".join(f"`{one}`" for one in OperationType) + "."
+
+
+def _findings() -> Iterator[str]:
+    yield (
+        "What the doctor finds: in `modelport check`, in the error of a version that cannot become ready, in `modelport"
+        " status`. The first error is the cause; others are its consequences. A code never changes its meaning."
+    )
+    yield "`modelport explain CODE` prints the page of a code. The most certain rules are asked first, in this order:"
+    yield _table(("code", "severity", "meaning"), index_rows())
+    yield "## What other platforms say"
+    yield "The same failure in the words of others, with the codes that may stand behind it."
+    yield _table(("message", "platform", "codes"), message_rows())
 
 
 def _refused_fields() -> Iterator[Sequence[str]]:

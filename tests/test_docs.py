@@ -42,7 +42,9 @@ def reference(name: str) -> str:
 
 
 def test_the_reference_is_what_the_generator_writes() -> None:
-    written = {path.name: path.read_text(encoding="utf-8") for path in REFERENCE.glob("*.md")}
+    written = {
+        str(path.relative_to(REFERENCE)): path.read_text(encoding="utf-8") for path in REFERENCE.rglob("*.md")
+    }
     stale = [name for name, text in pages().items() if written.get(name) != text]
     assert not stale, "run scripts/reference"
     assert set(written) == set(pages())

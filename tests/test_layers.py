@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"core", "sdk", "settings", "control_plane", "check", "doctor"},
     "settings": set(),
     "data_dir": {"core"},
-    "check": {"core", "artifacts", "drivers", "doctor", "control", "api", "settings", "build"},
+    "check": {"core", "artifacts", "drivers", "gateway", "doctor", "control", "api", "settings", "build"},
     "build": {"core", "store", "artifacts", "drivers", "gateway", "control", "api", "settings", "data_dir"},
     "control_plane": {"core", "drivers", "api", "settings", "data_dir", "build"},
     "__main__": {"cli"},

@@ -3,7 +3,7 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -45,12 +45,24 @@ def import_image(engine: str, tar: Path, image: str) -> None:
     tag_image(engine, json.loads(response.text.splitlines()[-1])["status"], image)
 
 
-def build_image(engine: str, folder: Path, tag: str, buildargs: Mapping[str, str] | None = None) -> str:
-    """Build the Dockerfile in `folder` and return the image's id."""
+def build_image(
+    engine: str,
+    folder: Path,
+    tag: str,
+    buildargs: Mapping[str, str] | None = None,
+    *,
+    platform: str = "",
+    cache: bool = True,
+) -> str:
+    """Build the Dockerfile in `folder`, for the engine's own platform or another, and return the image's id."""
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
         tar.add(folder, arcname=".")
     params = {"t": tag, "buildargs": json.dumps(dict(buildargs or {})), "forcerm": "true"}
+    if platform:
+        params["platform"] = platform
+    if not cache:
+        params["nocache"] = "true"
     with client(engine) as http:
         response = http.post(
             "/build", params=params, content=context.getvalue(), headers={"Content-Type": "application/x-tar"}
@@ -76,11 +88,12 @@ def remove_image(engine: str, image: str) -> None:
             _require_success(response)
 
 
-def container_names(engine: str) -> Iterator[str]:
-    """Yield the names of all containers, running or dead."""
+def container_names(engine: str, *, images: Collection[str] = ()) -> Iterator[str]:
+    """Yield the names of all containers, running or dead; with `images`, of those made of images with these ids."""
     with client(engine) as http:
         for container in _require_success(http.get("/containers/json", params={"all": "true"})).json():
-            yield container["Names"][0].removeprefix("/")
+            if not images or container["ImageID"] in images:
+                yield container["Names"][0].removeprefix("/")
 
 
 def inspect_container(engine: str, name: str) -> dict[str, object]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import time
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,14 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from modelport.cli import sources
-from modelport.cli.extras import platform_extra
+from modelport.cli.building import build_image, find_engine
 from modelport.cli.progress import Line, seconds
 from modelport.cli.session import Session
 from modelport.cli.specs import FolderSpec, find_spec, read_folder_spec
 from modelport.cli.usage import UsageProblem, parse_pairs, parse_target, parse_words
 from modelport.cli.watch import typed, watch
-from modelport.core.errors import AlreadyExists, EngineUnreachable
-from modelport.sdk import images
+from modelport.core.errors import AlreadyExists, VersionCannotBecomeReady
 from modelport.sdk.client import Client, Json
 
 TargetArgument = Annotated[str, typer.Argument(metavar="PATH|IMAGE", help="Folder with a Dockerfile, or an image.")]
@@ -88,17 +85,16 @@ def deploy(
     Builds the folder's Dockerfile where an engine runs, creates model and version, waits until it is READY, makes it
     the default, and prints a curl command. PATH/modelport.yaml says what a version needs beyond that.
     """
-    if deployment_uri and artifacts:
-        raise UsageProblem("--deployment-uri and --artifacts say the same thing", hint="Leave one of them out")
-    options = sources.Overrides(
+    options = overrides(
         predict_route=predict_route,
         health_route=health_route,
         port=port,
         machine_type=machine_type,
-        deployment_uri=str(artifacts.absolute()) if artifacts else deployment_uri,
-        env=tuple(parse_pairs(env or [], "--env").items()),
-        command=parse_words(command, "--command"),
-        args=parse_words(args, "--args"),
+        deployment_uri=deployment_uri,
+        artifacts=artifacts,
+        env=env,
+        command=command,
+        args=args,
     )
     build_args = parse_pairs(build_arg or [], "--build-arg")
     name = parse_target(model or sources.model_id(target), session.project)
@@ -124,10 +120,41 @@ def deploy(
             client.set_default_version(name.model, ready["name"].rpartition("/")[2])
         return "(now the default)"
 
-    watch(session, client, operation, on_ready=on_ready)
+    try:
+        watch(session, client, operation, on_ready=on_ready)
+    except VersionCannotBecomeReady as error:
+        error.metadata["target"] = target
+        raise
     created = client.get_version(name.model, operation["metadata"]["version"]["name"].rpartition("/")[2])
     address = created["name"] if no_default else created["name"].rpartition("/versions/")[0]
     session.out.show(created, f"\n{curl(client.endpoint, address, found.sample)}")
+
+
+def overrides(
+    *,
+    predict_route: str,
+    health_route: str,
+    port: int | None,
+    machine_type: str,
+    deployment_uri: str,
+    artifacts: Path | None,
+    env: list[str] | None,
+    command: str,
+    args: str,
+) -> sources.Overrides:
+    """Return what the options above say of a version."""
+    if deployment_uri and artifacts:
+        raise UsageProblem("--deployment-uri and --artifacts say the same thing", hint="Leave one of them out")
+    return sources.Overrides(
+        predict_route=predict_route,
+        health_route=health_route,
+        port=port,
+        machine_type=machine_type,
+        deployment_uri=str(artifacts.absolute()) if artifacts else deployment_uri,
+        env=tuple(parse_pairs(env or [], "--env").items()),
+        command=parse_words(command, "--command"),
+        args=parse_words(args, "--args"),
+    )
 
 
 def curl(endpoint: str, name: str, sample: list[Any] | None) -> str:
@@ -145,30 +172,14 @@ def _spec(target: str, file: Path | None) -> FolderSpec:
 def _build(
     session: Session, source: sources.Source, name: str, build_args: dict[str, str], *, verbose: bool
 ) -> sources.Source:
-    with platform_extra("Building an image"):
-        from modelport.settings import engine_socket
-
     assert source.build is not None
-    engine = engine_socket(os.environ.get("MODELPORT_DOCKER_HOST", ""), os.environ)
-    if engine is None:
-        raise EngineUnreachable(
-            "The platform runs containers, but no container engine is found from here to build the image",
-            hint="Set DOCKER_HOST to the engine that the platform uses, or deploy an image that it can pull",
-        )
     if not session.out.interactive:
         session.out.progress(str(Line("image", f"building {source.build / 'Dockerfile'}")))
-    start = time.monotonic()
-    with session.out.pending(f"building {source.build.name}") as pending:
-
-        def on_line(line: str) -> None:
-            pending.say(f"building {source.build.name if source.build else ''}: {line[:100]}")
-            if verbose:
-                session.out.note(f"    {line}")
-
-        built = images.build(source.build, name, engine=engine, build_args=build_args, on_line=on_line)
-    took = seconds(time.monotonic() - start)
-    session.out.progress(str(Line("image", f"built {built.tag} ({built.engine}) in {took}")))
-    return sources.with_image(source, built.tag)
+    engine = find_engine()
+    built = build_image(session, source.build, name, engine=engine, build_args=build_args, verbose=verbose)
+    text = f"built {built.image.tag} ({built.image.engine}) in {seconds(built.took_s)}"
+    session.out.progress(str(Line("image", text)))
+    return sources.with_image(source, built.image.tag)
 
 
 def _ensure_model(client: Client, model: str) -> None:

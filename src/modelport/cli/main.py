@@ -13,9 +13,18 @@ from collections.abc import Sequence
 import typer
 
 from modelport import __version__
-from modelport.cli import deploy, logs, models, operations, predict, serve, status, versions
+from modelport.cli import check, deploy, doctor, explain, logs, models, operations, predict, serve, status, versions
+from modelport.cli.findings import diagnosed
 from modelport.cli.output import Format, Output
-from modelport.cli.session import EndpointOption, Invocation, OutputOption, ProjectOption, Session, command
+from modelport.cli.session import (
+    EndpointOption,
+    Invocation,
+    OutputOption,
+    ProjectOption,
+    Session,
+    TestOutputOption,
+    command,
+)
 from modelport.cli.usage import UsageProblem
 from modelport.core.errors import ControlPlaneUnreachable, Error
 from modelport.sdk.statuses import status_document
@@ -66,6 +75,9 @@ def _print_error(error: Error, format: Format) -> None:
     if out.json:
         sys.stderr.write(json.dumps(status_document(error), ensure_ascii=False) + "\n")
         return
+    if error.finding:
+        out.note(diagnosed(error, out.width))
+        return
     lines = [f"error: {headline(error)}"]
     if len(error.violations) > 1:
         lines += [f"  {one.field}: {one.description}" for one in error.violations]
@@ -93,13 +105,16 @@ def root(
     """Bring a container that serves a model; get an endpoint that answers predictions."""
     invocation: Invocation = ctx.obj
     invocation.endpoint, invocation.project = endpoint, project
-    invocation.output = output or Format.TEXT
+    invocation.output = Format(output or Format.TEXT)
 
 
 app.command("serve")(serve.serve)
 command(app)(serve.shutdown)
 command(app)(deploy.deploy)
+command(app, output=TestOutputOption)(check.check)
 command(app)(predict.predict)
+command(app)(explain.explain)
+command(app)(doctor.doctor)
 command(app)(logs.logs)
 command(app)(status.status)
 app.add_typer(models.app, name="models")

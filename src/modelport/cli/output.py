@@ -20,19 +20,20 @@ from rich.theme import Theme
 
 
 class Format(StrEnum):
-    """How results are written."""
+    """How results are written; JUNIT is known to commands that test something."""
 
     TEXT = "text"
     JSON = "json"
+    JUNIT = "junit"
 
 
 class _Words(RegexHighlighter):
     base_style = "modelport."
     highlights = [  # noqa: RUF012 - the base class declares it so
-        r"(?P<good>\b(READY|HEALTHY)\b|✓)",
-        r"(?P<bad>\b(FAILED|UNHEALTHY|UNDETECTED)\b|^error:|✗)",
-        r"(?P<busy>\b(CREATING|UPDATING|DELETING)\b|(?<= )!(?= ))",
-        r"(?P<hint>^(hint|docs|next):)",
+        r"(?P<good>\b(READY|HEALTHY)\b|✓|^conforms\b)",
+        r"(?P<bad>\b(FAILED|UNHEALTHY|UNDETECTED)\b|^error:|✗|^does not conform\b)",
+        r"(?P<busy>\b(CREATING|UPDATING|DELETING)\b|(?<= )!(?= )|(?m:^  (consequence|warning|advice)(?= [A-Z_]+:)))",
+        r"(?P<hint>(?m:^(hint|docs|next):))",
     ]
 
 
@@ -61,9 +62,23 @@ class Output:
         return self.format is Format.JSON
 
     @property
+    def for_people(self) -> bool:
+        """Return whether stdout is for people, not for a machine."""
+        return self.format is Format.TEXT
+
+    @property
+    def width(self) -> int:
+        """Return how many characters fit in a line of stdout."""
+        return self._out.width
+
+    @property
     def interactive(self) -> bool:
         """Return whether progress is written to a terminal, where it may move."""
-        return (self._err if self.json else self._out).is_terminal
+        return self._progress.is_terminal
+
+    @property
+    def _progress(self) -> Console:
+        return self._out if self.for_people else self._err
 
     def show(self, document: Any, text: str) -> None:
         """Write the result: the document, or what people read of it."""
@@ -83,7 +98,12 @@ class Output:
 
     def progress(self, text: str) -> None:
         """Write what happens on the way to the result; to stderr where stdout is for a machine."""
-        _print(self._err if self.json else self._out, text)
+        _print(self._progress, text)
+
+    def write(self, document: str) -> None:
+        """Write a document that is complete to stdout, as it is."""
+        self._stdout.write(document)
+        self._stdout.flush()
 
     def note(self, text: str) -> None:
         """Write to stderr."""
@@ -95,7 +115,7 @@ class Output:
         if not self.interactive:
             yield Pending(None)
             return
-        with (self._err if self.json else self._out).status(Text(text)) as status:
+        with self._progress.status(Text(text)) as status:
             yield Pending(status.update)
 
 

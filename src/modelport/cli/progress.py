@@ -61,6 +61,12 @@ def turned(
     return [replace(line, note=note) if line.label in ("start", "listen", "health") else line for line in lines]
 
 
+def warned(conditions: Sequence[dict[str, Any]], warning: str, elapsed_s: float) -> Line:
+    """Return the line of what looks wrong with the step that is being waited for."""
+    waiting = (ConditionType(one["type"]) for one in conditions if one["status"] != Truth.TRUE)
+    return Line(_LABELS[next(waiting, ConditionType.STARTED)][0], f"! {warning}", elapsed_s)
+
+
 def stuck(conditions: Sequence[dict[str, Any]], phase: str, elapsed_s: float) -> Line | None:
     """Return the line of the step that failed, or None where nothing is known of it but the error itself.
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from modelport.cli.configuration import read_settings
 from modelport.cli.confirm import YesOption, confirm
 from modelport.cli.extras import platform_extra
 from modelport.cli.session import Session
-from modelport.cli.usage import UsageProblem
 from modelport.core.errors import DataDirInUse
 
 if TYPE_CHECKING:
@@ -77,17 +77,5 @@ def _patiently(stop: Callable[[], int]) -> int:
 
 def _settings(**flags: Any) -> Settings:
     with platform_extra("The control plane"):
-        from pydantic import ValidationError
-
         import modelport.control_plane  # noqa: F401 - all that the control plane needs, or the error below
-        from modelport.settings import Settings
-    try:
-        return Settings(**{name: value for name, value in flags.items() if value})
-    except ValidationError as error:
-        problems = [_problem(one["loc"], one["msg"]) for one in error.errors()]
-        raise UsageProblem("; ".join(problems), hint="See `modelport serve --help`") from error
-
-
-def _problem(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0]) if location else "settings"
-    return f"--{name.replace('_', '-')} (MODELPORT_{name.upper()}): {message.removeprefix('Value error, ')}"
+    return read_settings("The control plane", **flags)

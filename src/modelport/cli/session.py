@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,7 +24,12 @@ ProjectOption = Annotated[
     str, typer.Option("--project", metavar="PROJECT", help="Project. [env: MODELPORT_PROJECT; default: demo]")
 ]
 OutputOption = Annotated[
-    Format | None, typer.Option("--output", help="text for people, json for programs. [default: text]")
+    Literal["text", "json"] | None,
+    typer.Option("--output", help="text for people, json for programs. [default: text]"),
+]
+TestOutputOption = Annotated[
+    Literal["text", "json", "junit"] | None,
+    typer.Option("--output", help="text for people, json for programs, junit for CI. [default: text]"),
 ]
 
 
@@ -68,8 +73,17 @@ class Session:
             client.close()
 
 
-def command(app: typer.Typer, name: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add a function as a command with --endpoint, --project and --output; its first parameter is the Session."""
+def command(
+    app: typer.Typer, name: str = "", *, output: object = OutputOption
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add a function as a command with --endpoint, --project and --output; its first parameter is the Session.
+
+    Args:
+        app: what it is added to.
+        name: of the command; the function's own by default.
+        output: the option --output, for a command that knows more formats than others.
+    """
+    output_option = output
 
     def add(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -79,7 +93,7 @@ def command(app: typer.Typer, name: str = "") -> Callable[[Callable[..., None]],
             *,
             endpoint: str = "",
             project: str = "",
-            output: Format | None = None,
+            output: str | None = None,
             **own_values: Any,
         ) -> None:
             session = _open(ctx.obj, endpoint, project, output)
@@ -92,7 +106,7 @@ def command(app: typer.Typer, name: str = "") -> Callable[[Callable[..., None]],
         shared = [
             inspect.Parameter("endpoint", keyword, default="", annotation=EndpointOption),
             inspect.Parameter("project", keyword, default="", annotation=ProjectOption),
-            inspect.Parameter("output", keyword, default=None, annotation=OutputOption),
+            inspect.Parameter("output", keyword, default=None, annotation=output_option),
         ]
         context = inspect.Parameter("ctx", keyword, annotation=typer.Context)
         # typer reads a command's options off its signature.
@@ -106,8 +120,8 @@ def command(app: typer.Typer, name: str = "") -> Callable[[Callable[..., None]],
     return add
 
 
-def _open(invocation: Invocation, endpoint: str, project: str, output: Format | None) -> Session:
-    invocation.output = output or invocation.output
+def _open(invocation: Invocation, endpoint: str, project: str, output: str | None) -> Session:
+    invocation.output = Format(output) if output else invocation.output
     return Session(
         endpoint=endpoint or invocation.endpoint or os.environ.get("MODELPORT_ENDPOINT") or DEFAULT_ENDPOINT,
         project=project or invocation.project or default_project(),

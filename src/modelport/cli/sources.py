@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from modelport.cli.specs import FolderSpec, looks_like_path
+from modelport.cli.specs import FolderSpec, kind, looks_like_path
 from modelport.cli.usage import UsageProblem
 from modelport.core.names import ID_PATTERN
 
@@ -54,7 +54,7 @@ def is_folder(target: str) -> bool:
 
 def plan(target: str, spec: FolderSpec, *, driver: str) -> Source:
     """Return what deploying `target` means on a platform with this driver."""
-    container = dict(spec.version.get("container") or {})
+    container = _container(spec.version)
     if not is_folder(target):
         return Source({**spec.version, "container": {**container, "image": target}})
     if container.get("image"):
@@ -70,10 +70,28 @@ def plan(target: str, spec: FolderSpec, *, driver: str) -> Source:
     return Source({**spec.version, "container": container}, build=folder)
 
 
+def chosen_driver(target: str, spec: FolderSpec, *, driver: str, engine: bool) -> str:
+    """Return on which driver `target` is tried; `auto` where its image alone decides.
+
+    A folder is built where there is a Dockerfile and an engine; else it is its own image, for the process driver.
+    """
+    if driver != "auto" or not is_folder(target) or _container(spec.version).get("image"):
+        return driver
+    return "docker" if engine and (Path(target) / "Dockerfile").is_file() else "process"
+
+
 def override(source: Source, options: Overrides) -> Source:
     """Return the source with what options say, and the default machine type where nothing is said."""
-    version = dict(source.version)
-    container = dict(version.get("container") or {})
+    version = overridden(source.version, options)
+    if not version.get("machineType") and not version.get("machine_type"):
+        version["machineType"] = DEFAULT_MACHINE_TYPE
+    return replace(source, version=version)
+
+
+def overridden(spec: dict[str, Any], options: Overrides) -> dict[str, Any]:
+    """Return a version with what options say."""
+    version = dict(spec)
+    container = _container(version)
     if options.command:
         container["command"] = list(options.command)
     if options.args:
@@ -82,11 +100,13 @@ def override(source: Source, options: Overrides) -> Source:
         container["ports"] = [{"containerPort": options.port}]
     if options.env:
         given = dict(options.env)
-        kept = [one for one in container.get("env") or [] if one.get("name") not in given]
+        written = container.get("env") or []
+        kept = [one for one in written if not isinstance(one, dict) or one.get("name") not in given]
         container["env"] = [*kept, *({"name": name, "value": value} for name, value in given.items())]
-    version["container"] = container
+    if container:
+        version["container"] = container
     routes = {
-        **(version.get("routes") or {}),
+        **_object(version, "routes"),
         **({"predict": options.predict_route} if options.predict_route else {}),
         **({"health": options.health_route} if options.health_route else {}),
     }
@@ -98,14 +118,23 @@ def override(source: Source, options: Overrides) -> Source:
     if options.machine_type:
         version.pop("machine_type", None)
         version["machineType"] = options.machine_type
-    if not version.get("machineType") and not version.get("machine_type"):
-        version["machineType"] = DEFAULT_MACHINE_TYPE
-    return replace(source, version=version)
+    return version
+
+
+def _container(version: dict[str, Any]) -> dict[str, Any]:
+    return _object(version, "container")
+
+
+def _object(version: dict[str, Any], field: str) -> dict[str, Any]:
+    value = version.get(field)
+    if value is not None and not isinstance(value, dict):
+        raise UsageProblem(f"`{field}` of the spec is {kind(value)}; it must be an object")
+    return dict(value or {})
 
 
 def with_image(source: Source, image: str) -> Source:
     """Return the source with the image that was built."""
-    container = {**source.version["container"], "image": image}
+    container = {**_container(source.version), "image": image}
     return replace(source, version={**source.version, "container": container})
 
 

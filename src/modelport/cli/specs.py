@@ -45,17 +45,22 @@ def read_object(source: str) -> dict[str, Any]:
         raise UsageProblem(f"`{_shown(source)}` is neither JSON nor YAML: {error}") from error
     if not isinstance(document, dict):
         raise UsageProblem(
-            f"`{_shown(source)}` holds {_kind(document)}; a spec is an object, such as `container:` with `image:` in it"
+            f"`{_shown(source)}` holds {kind(document)}; a spec is an object, such as `container:` with `image:` in it"
         )
     return document
 
 
 def read_folder_spec(path: Path) -> FolderSpec:
     """Read a spec file; paths in it that are relative start at its folder."""
-    document = read_object(str(path))
+    return folder_spec(read_object(str(path)), path)
+
+
+def folder_spec(written: dict[str, Any], path: Path) -> FolderSpec:
+    """Return what the document of a spec file means."""
+    document = dict(written)
     sample = document.pop("sample", None)
     if sample is not None and not isinstance(sample, list):
-        raise UsageProblem(f"`sample` in `{path}` is {_kind(sample)}; it must be a list of instances")
+        raise UsageProblem(f"`sample` in `{path}` is {kind(sample)}; it must be a list of instances")
     return FolderSpec(_anchored(document, path.absolute().parent), sample)
 
 
@@ -107,6 +112,7 @@ def _shown(source: str) -> str:
     return "stdin" if source == "-" else source
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
+    """Return what a value of JSON is, in words."""
     names = {list: "a list", dict: "an object", str: "a text", type(None): "nothing"}
     return names.get(type(value), f"a {type(value).__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import typer
 
@@ -38,16 +39,21 @@ def watch(
     name = operations.operation_id(operation)
     creating = operation.get("metadata", {}).get("operationType") == "CREATE_VERSION"
     last = operations.Progress(operation, {})
+    warned = ""
     with session.out.pending("waiting") as pending:
 
         def show(now: operations.Progress) -> None:
-            nonlocal last
+            nonlocal last, warned
             if creating and now.version:
                 created = parse_time(now.version["createTime"])
                 pending.say(progress.pending(now.conditions))
                 now = _without_idle_steps(now)
                 for line in progress.turned(last.conditions, now.conditions, created, attempt=_attempt(now)):
                     session.out.progress(str(line))
+                if (warning := _warning(now)) and warning != warned:
+                    warned = warning
+                    elapsed_s = (datetime.now(UTC) - created).total_seconds()
+                    session.out.progress(str(progress.warned(now.conditions, warning, elapsed_s)))
             last = now
 
         try:
@@ -68,7 +74,8 @@ def watch(
         else:
             ended = parse_time(done["metadata"].get("endTime") or last.version["createTime"])
             elapsed_s = (ended - created).total_seconds()
-            if line := progress.stuck(last.conditions, error.metadata.get("phase", ""), elapsed_s):
+            line = progress.stuck(last.conditions, error.metadata.get("phase", ""), elapsed_s)
+            if line is not None and not warned:
                 session.out.progress(str(line))
     if error is not None:
         _show_last_log_lines(session, client, done, error)
@@ -79,6 +86,10 @@ def watch(
 def typed(operation: Json, client: Client) -> str:
     """Return an operation as it is typed: its id, or its full name where the project is not the default."""
     return operations.operation_id(operation) if client.project == default_project() else str(operation["name"])
+
+
+def _warning(now: operations.Progress) -> str:
+    return next(iter(now.operation.get("metadata", {}).get("warnings") or ()), "")
 
 
 def _attempt(now: operations.Progress) -> int:
@@ -96,7 +107,7 @@ def _without_idle_steps(now: operations.Progress) -> operations.Progress:
 def _show_last_log_lines(session: Session, client: Client, operation: Json, error: Error) -> None:
     """Show what the container wrote last, unless the error tells it already."""
     version = operations.version_name(operation)
-    if version is None or "\n" in error.message or isinstance(error, Cancelled):
+    if version is None or error.finding or isinstance(error, Cancelled):
         return
     try:
         lines = list(client.logs(version.model, version.version, tail=_LOG_LINES))
