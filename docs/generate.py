@@ -1,4 +1,4 @@
-"""Writes docs/reference/*.md from the code: settings, errors, API, commands, conditions, findings
+"""Writes docs/reference/*.md from the code: settings, errors, API, commands, conditions, findings.
 
 `scripts/reference` runs it. Nothing is typed here that the code knows; what the code has no words for (what a variable
 or a condition means) stands in a table below, and a missing entry is an error.

@@ -16,7 +16,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. `marker` is the HTML comment above it: `run`, `run exit 1`, `file: PATH` or `version`."""
+    """A fenced block; `marker` is the comment above: `run`, `run engine`, `run exit 1`, `file: PATH` or `version`."""
 
     document: Path
     line: int

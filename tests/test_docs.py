@@ -25,6 +25,8 @@ SHELLS = ("sh", "console")
 LANGUAGES = {*SHELLS, "json", "yaml", "python", "text", "dockerfile", "ini"}
 # What would be true on one machine only.
 TRANSIENT = re.compile(r"/tmp/|/work/|/root/|/home/|\.internal\b|localhost")
+# What is wrong with a container may well be a path in it, or an address.
+INSIDE_A_CONTAINER = {"/tmp/", "/home/", "/root/", "localhost"}
 SEPARATORS = ("|", "&&", ";", ">")
 COMMANDS = command_options()
 
@@ -42,9 +44,7 @@ def reference(name: str) -> str:
 
 
 def test_the_reference_is_what_the_generator_writes() -> None:
-    written = {
-        str(path.relative_to(REFERENCE)): path.read_text(encoding="utf-8") for path in REFERENCE.rglob("*.md")
-    }
+    written = {str(path.relative_to(REFERENCE)): path.read_text(encoding="utf-8") for path in REFERENCE.rglob("*.md")}
     stale = [name for name, text in pages().items() if written.get(name) != text]
     assert not stale, "run scripts/reference"
     assert set(written) == set(pages())
@@ -116,7 +116,8 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_nothing_is_true_on_one_machine_only(document: Path) -> None:
-    assert TRANSIENT.findall(document.read_text(encoding="utf-8")) == []
+    found = set(TRANSIENT.findall(document.read_text(encoding="utf-8")))
+    assert found - (INSIDE_A_CONTAINER if document.parent.name == "findings" else set()) == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
@@ -177,5 +178,6 @@ def test_versions_shown_are_accepted(block: Block) -> None:
 
 
 def test_markers_are_understood() -> None:
+    known = re.compile(r"|run( engine)?( exit \d)?|version|file: [\w./-]+")
     for block in ALL_BLOCKS:
-        assert re.fullmatch(r"|run|run exit \d|version|file: [\w./-]+", block.marker), f"{block}: {block.marker}"
+        assert known.fullmatch(block.marker), f"{block}: {block.marker}"

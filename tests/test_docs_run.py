@@ -5,16 +5,20 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import missing
 from tests.documents import ALL_BLOCKS, DOCUMENTS, ROOT, Block, blocks, steps
-from tests.e2e.platform import Platform, platform
+from tests.e2e.platform import platform
+from tests.engines.fixtures import BASE_IMAGE
 
 SHOWN = "127.0.0.1:8470"
+ON_ENGINE = "run engine"
 RUNNABLE = sorted({block.document for block in ALL_BLOCKS if block.marker.startswith("run")})
+CONTAINERS = sorted({block.document for block in ALL_BLOCKS if block.marker.startswith(ON_ENGINE)})
 
 
 def test_the_readme_is_among_the_documents_that_are_played() -> None:
@@ -35,9 +39,22 @@ def test_a_document_does_what_it_says(document: Path, tmp_path: Path) -> None:
         environ.pop("MODELPORT_PROJECT", None)
         for block in blocks(document):
             if block.marker.startswith("file: "):
-                write(block, tmp_path, mp)
-            elif block.marker.startswith("run"):
-                play(block, tmp_path, mp, environ)
+                write(block, tmp_path, f"127.0.0.1:{mp.port}")
+            elif block.marker.startswith("run") and not block.marker.startswith(ON_ENGINE):
+                play(block, tmp_path, environ, f"127.0.0.1:{mp.port}")
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("document", CONTAINERS, ids=lambda path: path.stem)
+def test_a_document_does_what_it_says_with_an_engine(document: Path, tmp_path: Path, podman_engine: str) -> None:
+    environ = {**os.environ, **programs(tmp_path / "bin"), "MODELPORT_DOCKER_HOST": podman_engine, "COLUMNS": "200"}
+    for block in blocks(document):
+        if block.marker.startswith("file: "):
+            write(replace(block, text=block.text.replace("python:3.11-slim", BASE_IMAGE)), tmp_path)
+        elif block.marker.startswith(ON_ENGINE):
+            play(block, tmp_path, environ)
 
 
 def programs(folder: Path) -> dict[str, str]:
@@ -50,17 +67,17 @@ def programs(folder: Path) -> dict[str, str]:
     return {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "src")}
 
 
-def write(block: Block, folder: Path, mp: Platform) -> None:
+def write(block: Block, folder: Path, listen: str = SHOWN) -> None:
     path = folder / block.marker.removeprefix("file: ")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(block.text.replace(SHOWN, f"127.0.0.1:{mp.port}"), encoding="utf-8")
+    path.write_text(block.text.replace(SHOWN, listen), encoding="utf-8")
 
 
-def play(block: Block, folder: Path, mp: Platform, environ: dict[str, str]) -> None:
-    code = int(block.marker.rpartition(" ")[2]) if " " in block.marker else 0
+def play(block: Block, folder: Path, environ: dict[str, str], listen: str = SHOWN) -> None:
+    code = int(block.marker.rpartition(" ")[2]) if "exit" in block.marker else 0
     for step in steps(block):
         done = subprocess.run(
-            ["bash", "-c", step.command.replace(SHOWN, f"127.0.0.1:{mp.port}")],
+            ["bash", "-c", step.command.replace(SHOWN, listen)],
             cwd=folder,
             env=environ,
             stdout=subprocess.PIPE,
@@ -69,7 +86,7 @@ def play(block: Block, folder: Path, mp: Platform, environ: dict[str, str]) -> N
             text=True,
             timeout=90,
         )
-        said = done.stdout.replace(f"127.0.0.1:{mp.port}", SHOWN).strip("\n") + "\n"
+        said = done.stdout.replace(listen, SHOWN).strip("\n") + "\n"
         assert done.returncode == code, f"{block}: {step.command}\n{said}"
         if step.expected:
             assert pattern(step.expected).fullmatch(said), f"{block}: {step.command}\n{said}"

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,7 +123,7 @@ class _Run:
             try:
                 await self._examine(case, outcome)
             except Exception as problem:  # every case fails by itself
-                outcome.problem = f"{type(problem).__name__}: {problem}"
+                outcome.problem = "".join(traceback.format_exception(problem))[-3000:]
 
     async def _examine(self, case: Container, outcome: Outcome) -> None:
         outcome.report, outcome.took_s = await self._report(case)

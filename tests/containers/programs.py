@@ -54,7 +54,7 @@ MODULES = (
         code="MODULE_MISSING",
         files={"main.py": FASTAPI},
         dockerfile=UVICORN.replace("main:app", "app.main:app"),
-        evidence=r'Could not import module "app\.main"',
+        evidence=r"app\.main|No module named 'app'",
         remedy=(Edit("Dockerfile", "app.main:app", "main:app"),),
     ),
     Container(

@@ -91,6 +91,7 @@ CASES: list[tuple[Evidence, str]] = [
     (ended("Illegal instruction (core dumped)", 132), "ILLEGAL_INSTRUCTION"),
     # ports
     (ended(recorded("node-port80"), 1), "PRIVILEGED_PORT"),
+    (ended(recorded("python-bind80"), 1), "PRIVILEGED_PORT"),
     (ended("nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)", 1), "PRIVILEGED_PORT"),
     (ended("2026/05/04 12:00:00 listen tcp :80: bind: permission denied", 1), "PRIVILEGED_PORT"),
     (

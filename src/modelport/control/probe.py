@@ -13,8 +13,8 @@ from anyio.abc import TaskGroup
 
 from modelport.control.health import Health, ProbeRules, advance, must_restart, next_probe_s
 from modelport.core.replicas import Address
-from modelport.doctor.evidence import Exchange
-from modelport.doctor.exchange import NOT_HTTP, exchange, http_client
+from modelport.doctor.evidence import NOT_HTTP, Exchange
+from modelport.doctor.exchange import exchange, http_client
 
 _LASTING_S = 0.1
 

@@ -6,8 +6,7 @@ import json
 from enum import Enum, auto
 from typing import Any
 
-from modelport.doctor.evidence import Prediction
-from modelport.doctor.exchange import CLOSED
+from modelport.doctor.evidence import CLOSED, Prediction
 
 # The route, the method, the credentials or the size is what is wrong: no other instances would help.
 _REFUSALS = frozenset({401, 403, 404, 405, 407, 411, 413, 415, 426, 429, 501})

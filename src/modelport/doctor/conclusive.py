@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from modelport.doctor.evidence import Evidence, Exchange, Phase
+from modelport.doctor.evidence import CLOSED, REFUSED, Evidence, Exchange, Phase
 from modelport.doctor.idleness import idle_program, own_lines, quiet_s, says_it_is_loading
 from modelport.doctor.log_text import exceptions, fatal_exception, matching
 from modelport.doctor.route_survey import answers, health_answer, is_readiness, predict_answer, says_no_such_route
@@ -25,6 +25,8 @@ _LOAD_FAILED = r"(?i)load|model"
 # Before that nobody needs to hear that a server is not up yet.
 _USUAL_START_S = 10.0
 _LOADING = 503
+# The last answer may be older than the port, which is known to be open as soon as a connection lasts.
+_BEFORE_IT_LISTENED = (REFUSED, CLOSED)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ def early_warning(evidence: Evidence) -> str:
     if not reachable(evidence):
         return _closed_warning(evidence)
     last = evidence.health[-1] if evidence.health else None
-    if last is None or last.status == 200 or (last.status == _LOADING and evidence.running_s < _USUAL_START_S):
+    if last is None or last.status == 200 or last.error in _BEFORE_IT_LISTENED:
+        return ""
+    if last.status == _LOADING and evidence.running_s < _USUAL_START_S:
         return ""
     return f"{last.method} {last.path} → {last.outcome}"
 

@@ -12,6 +12,11 @@ from enum import StrEnum
 from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import EnvVar, Exit, LogLine
 
+# What `Exchange.error` says most often.
+REFUSED = "connection refused"
+CLOSED = "connection closed without an answer"
+NOT_HTTP = "an answer that is not HTTP"
+
 
 class Phase(StrEnum):
     """The steps of the way, in order; `Evidence.phase` is the one that failed, or the last that was passed."""

@@ -8,11 +8,8 @@ from datetime import datetime
 import anyio
 import httpx
 
-from modelport.doctor.evidence import Exchange
+from modelport.doctor.evidence import CLOSED, NOT_HTTP, REFUSED, Exchange
 
-REFUSED = "connection refused"
-CLOSED = "connection closed without an answer"
-NOT_HTTP = "an answer that is not HTTP"
 BODY_BYTES = 4096
 _SENT_CHARACTERS = 2048
 _HEADERS = 30

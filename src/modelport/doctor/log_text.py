@@ -74,9 +74,9 @@ def exceptions(lines: Sequence[LogLine]) -> tuple[Raised, ...]:
     Each stream is read by itself, for programs write to both at the same time.
     """
     texts = [plain(line.text) for line in lines]
-    streams = {line.stream: [at for at, other in enumerate(lines) if other.stream == line.stream] for line in lines}
     found: list[Raised] = []
-    for places in streams.values():
+    for stream in dict.fromkeys(line.stream for line in lines):
+        places = [at for at, line in enumerate(lines) if line.stream == stream]
         for raised in _in_texts([texts[at] for at in places]):
             first, last, certain = (places[at] for at in (raised.first, raised.last, raised.certain))
             found.append(replace(raised, first=first, last=last, certain=certain))
@@ -232,7 +232,7 @@ def _more_frames(texts: Sequence[str], index: int) -> bool:
 
 def _continues(text: str) -> bool:
     """Return whether a line may belong to the message before it: no log prefix, no new traceback, not empty."""
-    if not text.strip() or _PYTHON_START.search(text) or _CHAIN.match(text.strip()):
+    if not text.strip() or _PYTHON_START.search(text) or _PYTHON_FRAME.match(text) or _CHAIN.match(text.strip()):
         return False
     return not re.match(
         r"^(\[?\d{4}-\d\d-\d\d|\[\w+\]|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b|\d+\.\d+\.\d+\.\d+ )", text

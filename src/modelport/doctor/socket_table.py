@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from modelport.core.facts import ListeningSocket
-from modelport.doctor.evidence import Evidence, Exchange
-from modelport.doctor.exchange import CLOSED, NOT_HTTP
+from modelport.doctor.evidence import CLOSED, NOT_HTTP, Evidence, Exchange
 
 # Docker's embedded DNS listens here in every container of a user-defined network.
 _ENGINE_DNS = "127.0.0.11"

@@ -15,8 +15,8 @@ import httpx
 
 from modelport.core.replicas import Address
 from modelport.doctor import openapi
-from modelport.doctor.evidence import Exchange, SpecFacts
-from modelport.doctor.exchange import REFUSED, exchange
+from modelport.doctor.evidence import REFUSED, Exchange, SpecFacts
+from modelport.doctor.exchange import exchange
 
 OPENAPI_ROUTE = "/openapi.json"
 ABSENT_ROUTE = "/modelport-asks-for-what-is-not-there"  # what a server answers to everything tells nothing

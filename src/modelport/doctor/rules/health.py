@@ -6,8 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from modelport.doctor.evidence import Evidence, Exchange
-from modelport.doctor.exchange import NOT_HTTP
+from modelport.doctor.evidence import NOT_HTTP, Evidence, Exchange
 from modelport.doctor.findings import Remedy
 from modelport.doctor.log_text import Raised, exceptions, matching, quoted
 from modelport.doctor.route_survey import answers, health_answer, predict_route
