@@ -20,7 +20,7 @@ CASES = (
         files={**SEED_FILES, "run_prediction.py": SEED.replace("get_json()", "get_json()['instances']")},
         dockerfile=SEED_IMAGE,
         instances=ROWS_OF_THREE,
-        evidence=r"\[6\.0|predictions",
+        evidence=r"answer: \[\d",
         remedy=(WRAPPED,),
         engines=BOTH,
     ),
@@ -80,7 +80,7 @@ CASES = (
         code="RESPONSE_NOT_JSON",
         files=answering('"<!doctype html><h1>Prediction: 3.0</h1>"'),
         dockerfile=GUNICORN,
-        evidence=r"<!doctype|text/html",
+        evidence=r"Prediction: 3\.0",
         remedy=(Edit("app.py", '"<!doctype html><h1>Prediction: 3.0</h1>"', PREDICTIONS),),
     ),
     Container(

@@ -89,6 +89,7 @@ STATUSES = (
         name="model-never-gets-ready",
         code="HEALTH_NOT_200",
         files={"app.py": stdlib(health=until(3600, 503)) + "serve()\n"},
+        limits={"startup_timeout_s": 15.0},
         evidence=r"→ 503",
         remedy=(Edit("app.py", "< 3600", "< 1"),),
     ),
@@ -119,16 +120,30 @@ STATUSES = (
         dockerfile=GUNICORN,
         evidence=r"no answer within",
         remedy=(Edit("app.py", "time.sleep(3600)", 'return "ok"'),),
-        limits={"probe_timeout_s": 2.0},
+        limits={"probe_timeout_s": 2.0, "startup_timeout_s": 20.0},
     ),
     Container(
-        # gunicorn kills its workers while they load: it boots them again and again, for ever.
+        # The model is loaded with the first request, and that takes longer than gunicorn lets a worker be silent: it
+        # boots one worker after the other, for ever.
         name="gunicorn-worker-timeout",
         code="WORKER_TIMEOUT",
-        files={"app.py": FLASK + 'import time\n\nprint("loading", flush=True)\ntime.sleep(30)\n'},
+        files={
+            "app.py": flask(
+                top="import functools\n\nload = functools.cache(lambda: time.sleep(20))\n",
+                health='return load() or "ok"',
+            )
+        },
         dockerfile='COPY . .\nCMD ["gunicorn", "--bind", "0.0.0.0:8080", "--timeout", "2", "app:app"]\n',
         evidence=r"WORKER TIMEOUT",
-        remedy=(Edit("app.py", "time.sleep(30)", "time.sleep(1)"),),
+        remedy=(Edit("Dockerfile", '"2"', '"60"'),),
+    ),
+    Container(
+        name="gunicorn-worker-timeout-while-predicting",
+        code="WORKER_TIMEOUT",
+        files={"app.py": flask(before_predicting="time.sleep(5)")},
+        dockerfile='COPY . .\nCMD ["gunicorn", "--bind", "0.0.0.0:8080", "--timeout", "2", "app:app"]\n',
+        evidence=r"WORKER TIMEOUT",
+        remedy=(Edit("app.py", "time.sleep(5)", "time.sleep(0.1)"),),
     ),
     Container(
         # Ready, says the health route, which never asked the model.

@@ -205,11 +205,13 @@ TALKERS = (
         # Its first worker takes too long for gunicorn, the second finds everything in the cache.
         name="first-worker-times-out",
         files={
-            "app.py": "import pathlib\nimport time\n\ncache = pathlib.Path('/tmp/cache')\n"
-            + "if not cache.exists():\n    cache.touch()\n    time.sleep(30)\n"
-            + FLASK
+            "app.py": flask(
+                top="import pathlib\n\n\ndef load(cache=pathlib.Path('/tmp/cache')):\n"
+                "    if not cache.exists():\n        cache.touch()\n        time.sleep(30)\n",
+                health='return load() or "ok"',
+            )
         },
-        dockerfile=GUNICORN.replace('"--threads", "4"', '"--threads", "4", "--timeout", "3"'),
+        dockerfile=GUNICORN.replace('"--threads", "4"', '"--timeout", "2"'),
     ),
     Container(
         # Whatever is not the health route is a prediction, and what cannot be read ends it: nobody else may ask.

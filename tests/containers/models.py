@@ -97,9 +97,9 @@ if __name__ == "__main__":
         engines=BOTH,
     ),
     Container(
-        # The same for somebody whose loop ends with the input.
+        # The same for a loop that ends with the input; nothing shows that this is what it waited for.
         name="loop-over-standard-input",
-        code="READS_STANDARD_INPUT",
+        code="EXITED_CLEANLY",
         files={
             "predict.py": 'import sys\n\nprint("ready")\nfor line in sys.stdin:\n    print(float(line) * 2)\n',
             "app.py": FLASK + FLASK_RUN,
@@ -168,7 +168,7 @@ ARTIFACTS = (
         files={"app.py": FLASK + FLASK_RUN},
         version={"deploymentUri": "{model}"},
         model={f"shards/{number:04}.txt": "1" for number in range(1001)} | {"small/model.txt": "42"},
-        evidence=r"100[02]",
+        evidence=r"1,002 files",
         remedy=Respec({"deploymentUri": "{model}/small"}),
     ),
 )

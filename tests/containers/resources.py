@@ -109,7 +109,7 @@ RIGHTS = (
             + FLASK_RUN
         },
         egress=False,
-        evidence=r"(?i)name resolution|unreachable|huggingface\.co",
+        evidence=r"(?i)name resolution|not known|unreachable|huggingface\.co",
         remedy=(
             Edit(
                 "app.py",

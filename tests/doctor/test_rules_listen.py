@@ -99,7 +99,7 @@ SPRING = ("INFO 1 --- [main] o.s.b.w.embedded.tomcat.TomcatWebServer : Tomcat st
         ),
         (
             "LOADS_BEFORE_LISTENING",
-            closed((), running_s=45, usage=(Usage(36, 30.0, 1), Usage(45, 38.5, 1))),
+            closed((), running_s=45, quiet_s=0, usage=(Usage(36, 30.0, 1), Usage(45, 38.5, 1))),
         ),
         (
             "LOADS_BEFORE_LISTENING",

@@ -235,3 +235,16 @@ def test_parameters_that_only_the_repaired_sample_had_prove_that_these_are_requi
     works = replace(works, exchange=replace(works.exchange, sent=sent))
     evidence = predicting(prediction(500, purpose=SAFE), works, prediction(500, purpose=Purpose.NO_PARAMETERS))
     assert cause_code(evidence) == "PARAMETERS_REQUIRED"
+
+
+TRACEBACK = ("Traceback (most recent call last):", '  File "/app/app.py", line 7, in predict')
+
+
+def test_a_failed_import_is_the_containers_fault_whatever_was_sent() -> None:
+    said = (*TRACEBACK, "    import torch", "ModuleNotFoundError: No module named 'torch'")
+    assert cause_code(predicting(prediction(500, purpose=SAFE), said=said)) == "MODULE_MISSING"
+
+
+def test_a_file_that_a_guess_named_is_nobodys_fault() -> None:
+    said = (*TRACEBACK, "    open(row)", "FileNotFoundError: [Errno 2] No such file or directory: 'a'")
+    assert cause_code(predicting(prediction(500, purpose=SAFE), said=said)) == ""

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from modelport.core.replicas import LogLine
+from modelport.core.replicas import EnvVar, LogLine
 from modelport.doctor.diagnose import diagnose
-from modelport.doctor.evidence import Phase
+from modelport.doctor.evidence import Phase, SpecFacts
 from tests.doctor.dying import NOW, codes, ended, hanging, healthy, lines, recorded
 
 RECORDED = [
@@ -52,7 +52,7 @@ RECORDED = [
     ("python-library", 1, "SHARED_LIBRARY_MISSING", "libmysqlclient.so.21"),
     ("python-rich", 1, "MODULE_MISSING", "torchy"),
     ("python-sysexit", 1, "CRASHES_AT_START", "exit code 1"),
-    ("python-key", 1, "CRASHES_AT_START", "MODEL_NAME"),
+    ("python-key", 1, "ENVIRONMENT_VARIABLE_MISSING", "MODEL_NAME"),
     ("python-thread", 1, "CRASHES_AT_START", "bad config"),
     ("python-dns", 1, "NO_EGRESS", "reach"),
     ("python-permission", 1, "PERMISSION_DENIED", "/root/.cache"),
@@ -134,3 +134,19 @@ def test_lines_that_a_driver_leaves_out_because_they_are_empty_are_not_missed() 
     cause = diagnose(ended(dense, 1)).cause
     assert cause is not None
     assert cause.code == "MODEL_FILE_MISSING"
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("/start.sh: line 3: MODEL_NAME: unbound variable", "container.env: [{name: MODEL_NAME, value: …}]"),
+        ("/start.sh: 3: MODEL_NAME: parameter not set", "container.env: [{name: MODEL_NAME, value: …}]"),
+        ("/start.sh: line 3: AIP_PORT: unbound variable", 'Read `os.environ["AIP_HTTP_PORT"]`'),
+    ],
+)
+def test_a_variable_that_is_not_set_is_named_with_where_to_set_it(said: str, remedy: str) -> None:
+    spec = SpecFacts(env=(EnvVar("AIP_HTTP_PORT", "8080"),))
+    found = diagnose(ended(said, 1, spec=spec)).cause
+    assert found is not None
+    assert found.code == "ENVIRONMENT_VARIABLE_MISSING"
+    assert remedy in found.remedy.text

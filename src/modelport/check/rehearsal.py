@@ -45,9 +45,12 @@ class Rehearsal:
     @property
     def evidence(self) -> Evidence:
         """Return what is known so far."""
+        seen = self._trial.evidence(Phase.DONE)
+        ended = seen.exit is not None and self._stopping is None  # by itself, and so of a prediction
         return replace(
-            self._trial.evidence(Phase.DONE),
-            passed=True,
+            seen,
+            phase=Phase.PREDICT if ended else Phase.DONE,
+            passed=not ended,
             predictions=self._predictions,
             health_under_load=self._health_under_load,
             stopping=self._stopping,
@@ -83,10 +86,12 @@ class Rehearsal:
         asked = [error for error in errors if error.code not in _RESPONSE_CODES]
         if asked:
             self._stages.failed(StageName.PREDICT, asked[0].summary)
-        elif self._sample is None:
-            self._stages.skipped(StageName.PREDICT, "no sample to send; give --instances FILE")
-        else:
+        elif self._sample is not None:
             self._stages.passed(StageName.PREDICT, _counts(self._predictions))
+        elif errors:
+            self._stages.passed(StageName.PREDICT, "the model was asked")
+        else:
+            self._stages.skipped(StageName.PREDICT, "no sample to send; give --instances FILE")
         answered = [error for error in errors if error.code in _RESPONSE_CODES]
         if answered:
             self._stages.failed(StageName.RESPONSE, answered[0].summary)

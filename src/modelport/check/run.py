@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -24,6 +25,7 @@ from modelport.control.investigation import Circumstances
 from modelport.control.probe import Prober
 from modelport.control.version_rules import version_from, version_violations
 from modelport.core.errors import Error, InvalidArgument, listed
+from modelport.core.facts import HostFacts
 from modelport.core.names import ModelName
 from modelport.core.resources import Version
 from modelport.core.version_replicas import replica_spec
@@ -99,13 +101,26 @@ class _Examination:
         try:
             image = version.spec.container.image
             async with workspace(self._settings, image, driver=driver_name, egress=egress) as place:
-                return await self._on(place, version, replace(circumstances, driver=place.driver.name))
+                return await self._beside_the_host(place, version, replace(circumstances, driver=place.driver.name))
         except Error as error:
             return self._failure(circumstances, Phase.IMAGE, StageName.IMAGE, error)
 
+    async def _beside_the_host(self, place: Workspace, version: Version, circumstances: Circumstances) -> Evidence:
+        """Examine, and look at the host meanwhile: an engine may take seconds to say what it runs on."""
+        evidence: list[Evidence] = []
+        host = HostFacts()
+
+        async def look() -> None:
+            nonlocal host
+            host = await place.driver.host_facts()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+            evidence.append(await self._on(place, version, circumstances))
+        return replace(evidence[0], host=host)
+
     async def _on(self, place: Workspace, version: Version, circumstances: Circumstances) -> Evidence:
         driver = place.driver
-        circumstances = replace(circumstances, host=await driver.host_facts())
         self._on_status("finding the image")
         try:
             pinned = await driver.pin(version.spec.container.image)
@@ -136,8 +151,10 @@ class _Examination:
             trial = Trial(spec, circumstances, driver, prober, client, limits=self._limits, now=utc_now)
             try:
                 return await self._try(trial, driver)
+            except Error as error:  # the engine went away meanwhile
+                return self._failure(circumstances, Phase.START, self.stages.next, error)
             finally:
-                with anyio.CancelScope(shield=True):
+                with anyio.CancelScope(shield=True), suppress(Error):
                     await driver.stop(spec.name, grace_s=0)
 
     async def _try(self, trial: Trial, driver: Driver) -> Evidence:
@@ -168,7 +185,7 @@ class _Examination:
         if stage in told:  # it had started, and ended before it listened
             stage = StageName.LISTEN if StageName.LISTEN not in told else StageName.HEALTH
         if evidence.exit is not None:
-            text = f"the container {evidence.exit}"
+            text = f"the container {'was ' if evidence.exit.oom_killed else ''}{evidence.exit}"
         else:
             text = early_warning(evidence) or (str(evidence.health[-1]) if evidence.health else "no answer")
         self.stages.failed(stage, text)

@@ -25,6 +25,12 @@ class Stages:
         return tuple(self._stages)
 
     @property
+    def next(self) -> StageName:
+        """Return the stage that is under way."""
+        names = list(StageName)
+        return names[names.index(self._stages[-1].name) + 1] if self._stages else names[0]
+
+    @property
     def all(self) -> tuple[Stage, ...]:
         """Return every stage, those that were never reached as skipped."""
         known = {stage.name for stage in self._stages}

@@ -97,6 +97,7 @@ async def unless_told_to_end(run: Callable[[], Coroutine[Any, Any, Report]]) -> 
     import anyio
 
     report: Report | None = None
+    failure: Error | None = None
     async with anyio.create_task_group() as tasks:
 
         async def listen() -> None:
@@ -105,8 +106,13 @@ async def unless_told_to_end(run: Callable[[], Coroutine[Any, Any, Report]]) -> 
                     tasks.cancel_scope.cancel()
 
         tasks.start_soon(listen)
-        report = await run()
+        try:
+            report = await run()
+        except Error as error:
+            failure = error  # else it would leave in a group
         tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
     return report
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def _anchored(version: dict[str, Any], folder: Path) -> dict[str, Any]:
     anchored = dict(version)
     for field in ("deploymentUri", "deployment_uri"):
         if isinstance(uri := version.get(field), str) and uri and "://" not in uri:
-            anchored[field] = str(folder / Path(uri))
+            anchored[field] = os.path.normpath(folder / uri)
     container = version.get("container")
     if isinstance(container, dict) and isinstance(image := container.get("image"), str) and looks_like_path(image):
         anchored["container"] = {**container, "image": str((folder / Path(image)).resolve())}

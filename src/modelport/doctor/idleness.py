@@ -23,7 +23,10 @@ _IDLE_PROGRAM = re.compile(
 _INIT = re.compile(
     r"^(?:\S*/)?(?:tini|dumb-init|docker-init|catatonit)\b|^/(?:sbin/docker-init|dev/init|run/podman-init)\b"
 )
-_ACCESS = re.compile(r'"(?:GET|HEAD|OPTIONS) \S+ HTTP/[\d.]+"|\b(?:GET|HEAD|OPTIONS) /\S* (?:HTTP/[\d.]+ )?-? ?\d{3}\b')
+_ACCESS = re.compile(
+    r'"(?:GET|HEAD|OPTIONS) \S+ HTTP/[\d.]+"|\b(?:GET|HEAD|OPTIONS) /\S* (?:HTTP/[\d.]+ )?-? ?\d{3}\b'
+    r"|\] code \d{3}, message "  # http.server of Python
+)
 _LOADING = re.compile(
     r"\b(?:loading|downloading|fetching|warming|initiali[sz]ing|compiling|waiting|preparing|unpacking|starting)\b"
     r"|\d{1,3}%\|",
@@ -39,7 +42,7 @@ def busy(evidence: Evidence) -> str | None:
     recent = [line for line in own_lines(evidence) if line.time is not None]
     if recent and _seconds(evidence, recent[-1]) <= _RECENT_S:
         return quoted(recent[-1].text)
-    return _working(evidence, 2 * _RECENT_S)
+    return _working(evidence, 2 * _RECENT_S) if evidence.quiet_s <= _RECENT_S else None
 
 
 def quiet_s(evidence: Evidence) -> float:

@@ -1,6 +1,7 @@
 """Last words: what a program that ended by itself, or that hangs in its start, said last. Pure.
 
-All rules about text go through here. A line of a program that serves proves nothing, so nothing is said of one.
+All rules about text go through here. A line of a program that serves proves nothing, so nothing is said of one, save
+of an exception that made a prediction fail.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ import re
 from collections.abc import Iterator
 
 from modelport.core.replicas import LogLine
+from modelport.doctor import trials
 from modelport.doctor.evidence import Evidence, Phase
+from modelport.doctor.idleness import own_lines
 from modelport.doctor.log_text import Raised, exceptions, fatal_chain, plain, quoted
 
 _STARTING = (Phase.START, Phase.LISTEN, Phase.HEALTH)
 _AFTER_THE_FACT = (Phase.STOP, Phase.DONE)
+# What goes wrong in a handler for no fault of its instances.
+_WHATEVER_THE_INSTANCES = ("ModuleNotFoundError", "ImportError", "PermissionError")
 _QUIET_S = 2.0
 _CLOSING_LINES = 12
 _SIGABRT = 6
@@ -49,18 +54,26 @@ def fatal(evidence: Evidence) -> tuple[Raised, ...]:
     """Return the exception that ended the replica or keeps it from starting, then those behind it; empty if none did.
 
     One that a signal ended was not ended by an exception, save by an abort. Where it lives, the exception must be the
-    last thing that happened, or happen again and again.
+    last thing that happened, or happen again and again. What no instances can bring about, such as a failed import,
+    counts too where it made a prediction fail.
     """
     lines = evidence.last_words
     if died(evidence) and evidence.exit is not None:
         return fatal_chain(lines) if evidence.exit.signal in (None, _SIGABRT) else ()
     if not hangs(evidence):
-        return ()
+        return _of_prediction(evidence)
     if evidence.quiet_s > _QUIET_S and (chain := fatal_chain(lines)):
         return chain
     printed = [str(raised) for raised in exceptions(lines)]
     repeated = fatal_chain(lines, within=len(lines))
     return repeated if repeated and printed.count(str(repeated[0])) > 1 else ()
+
+
+def _of_prediction(evidence: Evidence) -> tuple[Raised, ...]:
+    failed = trials.failing(evidence)
+    if failed is None or failed.exchange.status is None or failed.exchange.status < 500:
+        return ()
+    return tuple(one for one in reversed(trials.raised(evidence, failed)) if one.kind in _WHATEVER_THE_INSTANCES)
 
 
 def raised_by(evidence: Evidence, *patterns: str) -> tuple[Raised, re.Match[str]] | None:
@@ -93,7 +106,7 @@ def _said(evidence: Evidence, patterns: tuple[str, ...], within: int) -> Iterato
     if not failed(evidence):
         return
     compiled = [re.compile(pattern) for pattern in patterns]
-    for line in reversed(_closing(evidence.last_words, within)):
+    for line in reversed(_closing(own_lines(evidence), within)):
         for one in compiled:
             if match := one.search(plain(line.text).rstrip()):
                 yield match

@@ -245,6 +245,8 @@ def _with_frames(
     """Return an exception whose frames come after its message, at most `before` other lines after it."""
     first = start + 1
     while first < len(texts) and first - start <= before and not frame.match(texts[first]):
+        if match.re.match(texts[first]):
+            return None  # the frames are those of another one
         first += 1
     if first >= len(texts) or not frame.match(texts[first]):
         return None

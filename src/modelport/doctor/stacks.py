@@ -173,12 +173,20 @@ def is_usual(port: int) -> bool:
     return any(port in ports for ports in _DEFAULT_PORTS.values())
 
 
+def application(evidence: Evidence) -> str:
+    """Return `module:variable` as it is written in a command line, else by the script that Python runs."""
+    commands = _commands(evidence)
+    for one in commands:
+        if match := re.search(r"\s([\w.]+:\w+(?:\(\))?)(?:\s|$)", one):
+            return match[1]
+    scripts = (re.search(r"python[\d.]*\s(?:-\w\s)*(?:\S*/)?(\w+)\.py\b", one) for one in commands)
+    return next((f"{match[1]}:app" for match in scripts if match), "main:app")
+
+
 def listen_line(evidence: Evidence) -> str:
     """Return the literal line that makes this server listen on all addresses and on the port it is given."""
     stack, commands = recognise(evidence), _commands(evidence)
-    app = next(
-        (match[1] for one in commands if (match := re.search(r"\s([\w.]+:\w+(?:\(\))?)(?:\s|$)", one))), "main:app"
-    )
+    app = application(evidence)
     direct = any(pattern.search(one) for known, pattern in _COMMAND if known is stack for one in commands)
     lines = {
         Stack.GUNICORN: f"CMD exec gunicorn --bind 0.0.0.0:$AIP_HTTP_PORT {app}",

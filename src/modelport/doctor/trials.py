@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from modelport.core.replicas import LogLine
@@ -88,9 +88,28 @@ def lines_with(evidence: Evidence, prediction: Prediction) -> tuple[LogLine, ...
     lines = evidence.last_words
     if not any(line.time for line in lines):
         return lines
-    start = prediction.exchange.time.replace(microsecond=0)
-    end = prediction.exchange.time + timedelta(seconds=prediction.exchange.latency_s + _LATER_S)
+    start, end = _window(prediction)
     return tuple(line for line in lines if line.time is not None and start <= line.time <= end)
+
+
+def _window(prediction: Prediction) -> tuple[datetime, datetime]:
+    """Return when lines about a prediction may have been written; some engines know whole seconds only."""
+    sent = prediction.exchange.time
+    return sent.replace(microsecond=0), sent + timedelta(seconds=prediction.exchange.latency_s + _LATER_S)
+
+
+def _own(evidence: Evidence, prediction: Prediction, found: tuple[Raised, ...]) -> Raised:
+    """Return which of the exceptions belongs to the prediction, where others failed in the same second."""
+    start, end = _window(prediction)
+    failing = [
+        one
+        for one in evidence.predictions
+        if (one.exchange.status is None or one.exchange.status >= 500)
+        and start <= _window(one)[1]
+        and _window(one)[0] <= end
+    ]
+    in_order = len(failing) == len(found) and prediction in failing
+    return found[failing.index(prediction)] if in_order else found[-1]
 
 
 def failure_texts(evidence: Evidence, prediction: Prediction) -> tuple[str, ...]:
@@ -111,7 +130,7 @@ def prediction_lines(evidence: Evidence, prediction: Prediction) -> tuple[str, .
     if text := readable(body_text(prediction)):
         lines.append(f"answer: {text[:200]}")
     if found := raised(evidence, prediction):
-        lines.append(f"log: {str(found[-1])[:300]}")
+        lines.append(f"log: {str(_own(evidence, prediction, found))[:300]}")
     return tuple(lines)
 
 

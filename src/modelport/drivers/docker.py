@@ -20,6 +20,7 @@ from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
 from modelport.drivers import docker_spec
 from modelport.drivers.base import DriverHealth, DriverState
+from modelport.drivers.docker_calls import settle_version
 from modelport.drivers.docker_errors import translating
 from modelport.drivers.docker_images import is_image_name, pin_image
 from modelport.drivers.docker_logs import archive_log, forget_archived, read_container_logs
@@ -100,6 +101,7 @@ class DockerDriver:
                         message=f"There is no container engine at `{self._host}`",
                         remedy="Start Docker or Podman's API service, or name its socket in DOCKER_HOST",
                     )
+                await settle_version(self._client)
                 version = await self._client.version()
         except Error as error:
             return DriverHealth(DriverState.UNHEALTHY, message=error.message, remedy=error.hint)
@@ -253,8 +255,8 @@ class DockerDriver:
         statuses = {404: ImageNotFound, 400: ReplicaCannotStart, 409: EngineUnreachable, 500: ReplicaCannotStart}
         with translating(self._host, statuses, doing=f"create replica `{spec.name}`"):
             if self._settings.cpus is None and spec.resources.cpus is not None:
-                info = await self._client.system.info()
-                self._settings = replace(self._settings, cpus=float(info["NCPU"]))
+                cpus = self._observer.cpus or float((await self._client.system.info())["NCPU"])
+                self._settings = replace(self._settings, cpus=cpus)
             if found := await self._post_create(spec, name):
                 return found
         created = await self._inspect(spec.name)

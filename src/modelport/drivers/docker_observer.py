@@ -21,7 +21,7 @@ from modelport.core.facts import EntryFile, HostFacts, ImageFacts, ReplicaFacts
 from modelport.drivers import cgroups, docker_facts, host_facts
 from modelport.drivers.container_exec import look_through_engine
 from modelport.drivers.container_proc import Inside, RunningContainer, group_of, is_here, look_inside
-from modelport.drivers.docker_calls import calling
+from modelport.drivers.docker_calls import calling, settle_version
 from modelport.drivers.docker_entry import container_entry
 from modelport.drivers.docker_facts import Engine
 from modelport.drivers.oom_watch import OomWatch
@@ -57,6 +57,7 @@ class DockerObserver:
     def __init__(self, host: str, client: Callable[[], aiodocker.Docker]) -> None:
         self._host = host
         self._client = client
+        self.cpus: float | None = None  # of the engine's machine, once it was asked
         self._engine: Engine | None = None
         self._known: dict[str, _Known] = {}
         self._watch = OomWatch()
@@ -113,7 +114,9 @@ class DockerObserver:
         found = HostFacts(driver=driver, attributes={"engine": self._host})
         info: Json = {}
         with _unless_it_fails(), anyio.move_on_after(_DEADLINE_S):
+            await settle_version(self._client())
             info = await self._client().system.info()
+            self.cpus = float(info["NCPU"]) if info.get("NCPU") else None
             version = await self._client().version()
             found = docker_facts.host_facts(driver, version, info, {"engine": self._host})
         if not info:

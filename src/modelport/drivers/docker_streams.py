@@ -16,6 +16,7 @@ import aiodocker
 import aiohttp
 
 from modelport.core.replicas import LogLine
+from modelport.drivers.docker_calls import settle_version
 from modelport.drivers.docker_spec import parse_time
 from modelport.drivers.log_writer import MAX_LINE_BYTES
 
@@ -104,8 +105,7 @@ async def container_events(
 async def _stream(
     client: aiodocker.Docker, path: str, params: Mapping[str, str]
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    if client.api_version == "auto":
-        await client.version()  # settles it
+    await settle_version(client)
     url = f"{client.docker_host}/{client.api_version}/{path}"
     async with client.session.get(url, params=params, timeout=_ENDLESS) as response:
         if response.status >= 400:

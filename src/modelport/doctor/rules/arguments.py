@@ -11,6 +11,7 @@ from modelport.doctor.last_words import died, failed, fatal, proof, raised_by, s
 from modelport.doctor.rule import Found, Rule, rule
 
 _REFERENCE = re.compile(r"\$(?:\((\w+)\)|\{(\w+)\}|([A-Za-z_]\w*))")
+_FROM_ENVIRON = re.compile(r'"(?:<frozen os>|[^"]*[/\\]os\.py)", line \d+, in __getitem__')
 # A reference that nobody expanded, as a value or the beginning of a path in some message.
 _REFERENCE_IN_TEXT = r"""(?:^|['"`\s=:/(])(\$(?:\([A-Z_]\w*\)|\{[A-Z_]\w*\}|[A-Z_]\w*))(?=$|['"`\s/:,.)])"""
 _READING = re.compile(r"\bstdin\.(?:buffer|read)|\bin sys\.stdin\b|\(sys\.stdin[,)]|\bopen\(0\b|(?<![\w.])input\(")
@@ -234,8 +235,46 @@ def _expanded(evidence: Evidence, reference: str) -> tuple[tuple[tuple[str, str,
     return (), better
 
 
+@rule("ENVIRONMENT_VARIABLE_MISSING")
+def environment_variable_missing(evidence: Evidence) -> Found | None:
+    """The program reads an environment variable that is not set.
+
+    Symptom: `KeyError: 'MODEL_NAME'` out of `os.environ`, `MODEL_NAME: unbound variable`, `MODEL_NAME: parameter not
+    set`; by hand, with `docker run -e MODEL_NAME=…`, it works. "Model server exited unexpectedly" (Vertex AI).
+
+    Cause: a variable that is set on one's own machine, or by another platform, is not part of the version; or the name
+    of one of the platform's variables is misspelt.
+
+    Proof: the program ended when it asked the environment for a name that is not there.
+
+    Fix: add it to the version, `env: [{name: MODEL_NAME, value: …}]` in container; or read the platform's own variable:
+    `os.environ["AIP_HTTP_PORT"]`.
+    """
+    chain = fatal(evidence)
+    name, line = "", ""
+    if chain and chain[0].kind == "KeyError" and any(_FROM_ENVIRON.search(frame) for frame in chain[0].frames[-3:]):
+        name, line = chain[0].message.strip("'\""), str(chain[0])
+    elif match := said(evidence, r"(?:^|[\s:])([A-Za-z_]\w*): (?:unbound variable|parameter not set)$", within=3):
+        name, line = match[1], match.string
+    known = {variable.name for variable in evidence.spec.env}
+    if not re.fullmatch(r"[A-Za-z_]\w*", name) or name in known:
+        return None
+    near = difflib.get_close_matches(name, [one for one in known if one.startswith("AIP_")], n=1, cutoff=0.7)
+    return Found(
+        summary=f"The program reads the environment variable `{name}`, which is not set.",
+        cause=f"The platform's variable is called `{near[0]}`."
+        if near
+        else "Neither the image nor the version sets it.",
+        remedy=f'Read `os.environ["{near[0]}"]`'
+        if near
+        else f"Add it to the version: `container.env: [{{name: {name}, value: …}}]`",
+        evidence=proof(evidence, line),
+    )
+
+
 RULES: tuple[Rule, ...] = (
     variable_not_expanded,
+    environment_variable_missing,
     application_not_found,
     reads_standard_input,
     bad_arguments,

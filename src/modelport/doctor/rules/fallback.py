@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from modelport.core.replicas import Exit
 from modelport.doctor.evidence import Evidence, Phase
 from modelport.doctor.findings import Severity
 from modelport.doctor.last_words import died, fatal
-from modelport.doctor.log_text import quoted, telling_lines
+from modelport.doctor.log_text import Raised, quoted, telling_lines
 from modelport.doctor.rule import Found, Rule, rule
+
+_LIBRARY = re.compile(r"site-packages|dist-packages|<frozen|/lib/python3|node_modules|node:internal")
 
 
 @rule("EXITED_CLEANLY")
@@ -71,7 +74,7 @@ def crashes_at_start(evidence: Evidence) -> Found | None:
     return Found(
         summary=f"The container's program {_ended(end)}"
         + (f": {chain[0]}." if chain else " before it served." if evidence.healthy_s is None else "."),
-        cause=f"It was raised in {chain[0].frames[-1]}" if chain and chain[0].frames else _meaning(end),
+        cause=f"It was raised in {place}." if chain and (place := _own_place(chain[0])) else _meaning(end),
         remedy="Repair what the log lines say; try it by hand with `docker run --rm -p 8080:8080 IMAGE`",
         evidence=(f"exit: {end}", *lines),
     )
@@ -93,7 +96,7 @@ def no_logs(evidence: Evidence) -> Found | None:
     """
     end = evidence.exit
     started = evidence.phase in (Phase.START, Phase.LISTEN, Phase.HEALTH) and not evidence.error_reason
-    if not died(evidence) or end is None or evidence.log or not started or (end.code == 0 and end.signal is None):
+    if not died(evidence) or end is None or evidence.log or not started or end.signal is not None or end.code == 0:
         return None
     return Found(
         summary="The container's program ended with an error, and wrote nothing.",
@@ -101,6 +104,13 @@ def no_logs(evidence: Evidence) -> Found | None:
         remedy="Write `ENV PYTHONUNBUFFERED=1` into the Dockerfile, and log to standard output",
         evidence=(f"exit: {end}", "log: empty"),
     )
+
+
+def _own_place(raised: Raised) -> str:
+    """Return the innermost place of a traceback that is the program's own, and not of some library."""
+    places = [frame for frame in raised.frames if frame.startswith(("File ", "at "))]
+    own = [place for place in places if not _LIBRARY.search(place)]
+    return next(reversed(own or places), "")
 
 
 def _ended(end: Exit) -> str:

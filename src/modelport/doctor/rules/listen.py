@@ -206,7 +206,7 @@ def loads_before_listening(evidence: Evidence) -> Found | None:
         sign = busy(evidence)
         # Whoever waits may have less patience than the contract.
         waited_for = evidence.running_s >= LISTEN_BUDGET_S or evidence.phase is Phase.LISTEN
-        if not closed or not waited_for or sign is None or sockets(evidence) is None:
+        if not closed or not waited_for or sign is None or sockets(evidence) is None or idle_program(evidence):
             return None
         if (found := serving(evidence)) is not None and found.certainty >= Certainty.NAMED:
             return None

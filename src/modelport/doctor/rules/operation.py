@@ -11,7 +11,7 @@ from modelport.doctor.findings import Severity
 from modelport.doctor.log_text import matching, quoted
 from modelport.doctor.rule import Found, Rule, rule
 from modelport.doctor.socket_table import cut
-from modelport.doctor.stacks import Stack, recognise
+from modelport.doctor.stacks import Stack, application, recognise
 
 _TOO_LARGE = (
     r"client intended to send too large body",
@@ -90,7 +90,7 @@ def health_starved_by_predictions(evidence: Evidence) -> Found | None:
     fix = {
         Stack.GUNICORN: "gunicorn --worker-class gthread --threads 8",
         Stack.UVICORN: "def predict(…) in place of async def predict(…), or await run_in_threadpool(…)",
-        Stack.FLASK: "CMD exec gunicorn --threads 8 --bind 0.0.0.0:$AIP_HTTP_PORT main:app",
+        Stack.FLASK: f"CMD exec gunicorn --threads 8 --bind 0.0.0.0:$AIP_HTTP_PORT {application(evidence)}",
         Stack.WAITRESS: "waitress-serve --threads=8",
         Stack.HTTP_SERVER: "ThreadingHTTPServer in place of HTTPServer",
         Stack.AIOHTTP: "await asyncio.to_thread(model.predict, instances)",
@@ -239,7 +239,7 @@ def development_server(evidence: Evidence) -> Found | None:
         cause="It watches files and restarts." if reload else "It is made for a desk, and not for load.",
         remedy="Leave out --reload"
         if reload
-        else "CMD exec gunicorn --threads 8 --bind 0.0.0.0:$AIP_HTTP_PORT main:app",
+        else f"CMD exec gunicorn --threads 8 --bind 0.0.0.0:$AIP_HTTP_PORT {application(evidence)}",
         evidence=(quoted(said.string) if said else f"answer: server: {header}",),
     )
 

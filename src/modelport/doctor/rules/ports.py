@@ -6,7 +6,7 @@ import re
 
 from modelport.doctor.evidence import Evidence
 from modelport.doctor.findings import Remedy
-from modelport.doctor.last_words import died, proof, raised_by, said
+from modelport.doctor.last_words import died, fatal, proof, raised_by, said
 from modelport.doctor.rule import Found, Rule, rule
 
 _FIRST_PRIVILEGED_FREE = 1024
@@ -47,7 +47,8 @@ def address_in_use(evidence: Evidence) -> Found | None:
     another port: `gunicorn --bind 127.0.0.1:9000 main:app`.
     """
     found = raised_by(evidence, *_IN_USE)
-    match = found[1] if found else said(evidence, *_IN_USE, within=12)
+    # Servers that wait until the port is free say so too; what ended this one may be something else.
+    match = found[1] if found else None if fatal(evidence) else said(evidence, *_IN_USE, within=12)
     if match is None or not died(evidence):
         return None
     port = match.groupdict().get("port") or str(evidence.spec.port)

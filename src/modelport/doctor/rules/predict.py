@@ -85,11 +85,9 @@ def crashes_while_predicting(evidence: Evidence) -> Found | None:
     """
     unanswered = (one for one in evidence.predictions if one.exchange.status is None)
     cut = next((one for one in unanswered if answer_of(one) is not Answer.LATE), None)
-    if cut is None or evidence.healthy_s is None or evidence.stopping is not None:
+    if cut is None or evidence.healthy_s is None or cut.purpose is Purpose.DRAINING:
         return None
-    if cut.purpose is Purpose.DRAINING:
-        return None
-    ended = evidence.exit is not None
+    ended = evidence.exit is not None and evidence.stopping is None  # by itself
     worker = matching(trials.lines_with(evidence, cut), _WORKER_DIED)
     if not ended and worker is None:
         return None
