@@ -115,7 +115,14 @@ SLOW_STARTERS = (
         engines=BOTH,
     ),
     Container(
-        # The same on loopback, as servers with a management interface have it.
+        # gunicorn opens the port and lets callers wait until its worker has loaded the application.
+        name="gunicorn-loads-in-its-worker",
+        files={"app.py": flask(top="time.sleep(12)\n")},
+        dockerfile=GUNICORN,
+        engines=BOTH,
+    ),
+    Container(
+        # A port for the administrator on loopback, as servers with a management interface have it.
         name="opens-a-management-port-on-loopback-first",
         files={
             "app.py": STDLIB

@@ -1,7 +1,7 @@
 """Containers whose program starts and gives up: over a module, a library, an argument, a variable, or its own text."""
 
 from tests.containers.container import DOCKER, NODE, PODMAN, Container, Edit, Respec
-from tests.containers.servers import FASTAPI, FLASK, FLASK_RUN, GUNICORN, NODE_LISTEN, NODE_SERVER, UVICORN
+from tests.containers.servers import FASTAPI, FLASK, FLASK_RUN, GUNICORN, NODE_LISTEN, NODE_SERVER, UVICORN, flask
 
 BOTH = (PODMAN, DOCKER)
 
@@ -130,6 +130,14 @@ ARGUMENTS = (
         dockerfile=NODE.replace('"node"', '"node", "--max-memory=512"'),
         evidence=r"bad option: --max-memory",
         remedy=(Edit("Dockerfile", "--max-memory", "--max-old-space-size"),),
+    ),
+    Container(
+        # Set on the author's machine, and nowhere else.
+        name="variable-that-is-not-set",
+        code="ENVIRONMENT_VARIABLE_MISSING",
+        files={"app.py": flask(top='name = os.environ["MODEL_NAME"]\n') + FLASK_RUN},
+        evidence=r"KeyError: 'MODEL_NAME'",
+        remedy=Respec({"container": {"env": [{"name": "MODEL_NAME", "value": "iris"}]}}),
     ),
     Container(
         # Without a shell nobody replaces $APP_PORT.

@@ -16,7 +16,7 @@ from modelport.check.stages import Stages
 from modelport.check.subject import CheckSettings
 from modelport.check.trial import Trial
 from modelport.doctor.diagnose import diagnose
-from modelport.doctor.evidence import Evidence, Exchange, Phase, Prediction, Stopping
+from modelport.doctor.evidence import Evidence, Exchange, Phase, Prediction, Purpose, Stopping
 from modelport.doctor.findings import Finding, Severity
 from modelport.doctor.rules import response
 from modelport.doctor.sweep import ask_openapi, openapi_exchange
@@ -49,12 +49,18 @@ class Rehearsal:
         ended = seen.exit is not None and self._stopping is None  # by itself, and so of a prediction
         return replace(
             seen,
-            phase=Phase.PREDICT if ended else Phase.DONE,
-            passed=not ended,
+            phase=Phase.PREDICT if ended or self._lost else Phase.DONE,
+            passed=not ended and not self._lost,
             predictions=self._predictions,
             health_under_load=self._health_under_load,
             stopping=self._stopping,
         )
+
+    @property
+    def _lost(self) -> bool:
+        """Return whether a prediction with the user's own instances got no answer, or a server error."""
+        asked = [one.exchange.status for one in self._predictions if one.purpose is Purpose.SAMPLE]
+        return any(status is None or status >= 500 for status in asked)
 
     async def run(self, instances: list[Any] | None) -> Evidence:
         """Try everything that can be tried; a stage whose ground is missing is skipped."""

@@ -78,5 +78,5 @@ def next_probe_s(health: Health, rules: ProbeRules) -> float:
 
 def _record(transcript: tuple[Exchange, ...], probe: Exchange) -> tuple[Exchange, ...]:
     if transcript and (last := transcript[-1]).status == probe.status and last.error == probe.error:
-        return (*transcript[:-1], replace(last, times=last.times + 1, latency_s=probe.latency_s))
+        return (*transcript[:-1], replace(last, times=last.times + 1, latency_s=probe.latency_s, last_time=probe.time))
     return (*transcript, probe)[-_TRANSCRIPT:]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from modelport.doctor.evidence import CLOSED, REFUSED, Evidence, Exchange, Phase
 from modelport.doctor.idleness import idle_program, own_lines, quiet_s, says_it_is_loading
+from modelport.doctor.last_words import said_times
 from modelport.doctor.log_text import exceptions, fatal_exception, matching
 from modelport.doctor.route_survey import answers, health_answer, is_readiness, predict_answer, says_no_such_route
 from modelport.doctor.serving import Certainty, serving
@@ -20,6 +21,9 @@ _LOADING_STATUSES = (502, 503, 504)  # 502 and 504: a web server whose program b
 _NO_MODEL_YET = (
     r"(?i)\b(?:not|n't)\b.{0,20}\b(?:loaded|ready|initiali[sz]ed)\b|\bloading\b|\bmodel\b.*\bnot defined|NoneType"
 )
+_WORKER_KILLED = r"Worker \(pid:\d+\) was sent SIGKILL! Perhaps out of memory\?"  # gunicorn boots another one
+_KILLED_ALIKE = 2
+_NEXT_CHECK_S = 2.0  # after the one before; a check that takes longer hangs
 _LOAD_FAILED = r"(?i)load|model"
 
 # Before that nobody needs to hear that a server is not up yet.
@@ -120,6 +124,8 @@ def _closed_for_good(evidence: Evidence, patience: Patience) -> bool:
 def _unhealthy_for_good(evidence: Evidence, patience: Patience) -> bool:
     """Return whether a server that can be reached will not become healthy."""
     last = evidence.health[-1] if evidence.health else None
+    if said_times(evidence, _WORKER_KILLED) >= _KILLED_ALIKE:
+        return True
     if last is None or _answering_s(evidence) < patience.settled_s or not _goes_on(evidence, last):
         return False
     if last.status is None:
@@ -190,8 +196,11 @@ def _load_failed(evidence: Evidence) -> bool:
 
 def _goes_on(evidence: Evidence, last: Exchange) -> bool:
     """Return whether health checks still end like the last one: one that hangs meanwhile may be about to succeed."""
-    since_s = (evidence.now - last.time).total_seconds()
-    return last.error.startswith("no answer within") or last.times * (last.latency_s + 1.0) >= since_s
+    if last.error.startswith("no answer within"):
+        return True
+    if last.last_time is not None:
+        return (evidence.now - last.last_time).total_seconds() <= last.latency_s + _NEXT_CHECK_S
+    return last.times * (last.latency_s + 1.0) >= (evidence.now - last.time).total_seconds()
 
 
 def _answering_s(evidence: Evidence) -> float:

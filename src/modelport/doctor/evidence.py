@@ -50,6 +50,7 @@ class Exchange:
         size_bytes: size of the whole answer, where it was read.
         sent: first 2 KiB of the request's body.
         sent_bytes: size of the request's body.
+        last_time: when the last of several was sent; `time` is that of the first.
     """
 
     time: datetime
@@ -64,6 +65,7 @@ class Exchange:
     size_bytes: int | None = None
     sent: str = ""
     sent_bytes: int = 0
+    last_time: datetime | None = None
 
     @property
     def outcome(self) -> str:

@@ -6,7 +6,10 @@ from modelport.doctor.evidence import Evidence
 from modelport.doctor.findings import Remedy
 from modelport.doctor.rule import Found, Rule, rule
 
-_UNPULLABLE = ("denied", "unauthorized", "authentication required", "403 forbidden", "401 unauthorized")
+_UNPULLABLE = (
+    *("denied", "unauthorized", "authentication required", "no basic auth credentials"),
+    *("403 forbidden", "401 unauthorized"),
+)
 
 
 def reported(evidence: Evidence, summary: str, cause: str, remedy: str, *, keep_hint: bool = False) -> Found:

@@ -7,7 +7,7 @@ import re
 from modelport.core.machine_types import MACHINE_TYPES
 from modelport.doctor.evidence import Evidence, Phase
 from modelport.doctor.findings import Remedy
-from modelport.doctor.last_words import died, failed, hangs, proof, raised_by, said, said_times
+from modelport.doctor.last_words import died, failed, fatal, hangs, proof, raised_by, said, said_times
 from modelport.doctor.log_text import quoted
 from modelport.doctor.rule import Found, Rule, rule
 
@@ -193,7 +193,7 @@ def worker_timeout(evidence: Evidence) -> Found | None:
     lost = evidence.phase in (Phase.PREDICT, Phase.RESPONSE, Phase.LOAD) and any(
         one.exchange.status is None or one.exchange.status >= 500 for one in evidence.predictions
     )
-    starting = match is not None and (died(evidence) or hangs(evidence))
+    starting = match is not None and (hangs(evidence) or (died(evidence) and not fatal(evidence)))
     if not times or evidence.passed or not (starting or lost):
         return None
     line = next((one.text for one in reversed(evidence.last_words) if re.search(_WORKER_TIMEOUT, one.text)), "")
