@@ -16,6 +16,8 @@ from modelport.doctor.evidence import Evidence
 from modelport.doctor.findings import Severity
 from tests.doctor.recorded import Recorded, recorded
 
+pytestmark = pytest.mark.slow
+
 CASES = recorded()
 
 # They name what is seen and claim no cause.

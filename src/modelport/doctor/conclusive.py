@@ -21,8 +21,11 @@ _LOADING_STATUSES = (502, 503, 504)  # 502 and 504: a web server whose program b
 _NO_MODEL_YET = (
     r"(?i)\b(?:not|n't)\b.{0,20}\b(?:loaded|ready|initiali[sz]ed)\b|\bloading\b|\bmodel\b.*\bnot defined|NoneType"
 )
-_WORKER_KILLED = r"Worker \(pid:\d+\) was sent SIGKILL! Perhaps out of memory\?"  # gunicorn boots another one
-_KILLED_ALIKE = 2
+# gunicorn boots one worker after the other; the first may have died of something that passes.
+_WORKERS_DIE = (
+    (r"Worker \(pid:\d+\) was sent SIGKILL! Perhaps out of memory\?", 2),
+    (r"WORKER TIMEOUT \(pid:\d+\)", 3),
+)
 _NEXT_CHECK_S = 2.0  # after the one before; a check that takes longer hangs
 _LOAD_FAILED = r"(?i)load|model"
 
@@ -124,7 +127,7 @@ def _closed_for_good(evidence: Evidence, patience: Patience) -> bool:
 def _unhealthy_for_good(evidence: Evidence, patience: Patience) -> bool:
     """Return whether a server that can be reached will not become healthy."""
     last = evidence.health[-1] if evidence.health else None
-    if said_times(evidence, _WORKER_KILLED) >= _KILLED_ALIKE:
+    if any(said_times(evidence, pattern) >= times for pattern, times in _WORKERS_DIE):
         return True
     if last is None or _answering_s(evidence) < patience.settled_s or not _goes_on(evidence, last):
         return False

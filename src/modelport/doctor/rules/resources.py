@@ -8,8 +8,9 @@ from modelport.core.machine_types import MACHINE_TYPES
 from modelport.doctor.evidence import Evidence, Phase
 from modelport.doctor.findings import Remedy
 from modelport.doctor.last_words import died, failed, fatal, hangs, proof, raised_by, said, said_times
-from modelport.doctor.log_text import quoted
+from modelport.doctor.log_text import matching, quoted
 from modelport.doctor.rule import Found, Rule, rule
+from modelport.doctor.trials import lines_with
 
 _SIGILL, _SIGABRT, _SIGBUS, _SIGKILL = 4, 6, 7, 9
 # V8 prints its native stack after what happened.
@@ -191,7 +192,9 @@ def worker_timeout(evidence: Evidence) -> Found | None:
     times = said_times(evidence, _WORKER_TIMEOUT)
     match = said(evidence, _WORKER_TIMEOUT, within=120)
     lost = evidence.phase in (Phase.PREDICT, Phase.RESPONSE, Phase.LOAD) and any(
-        one.exchange.status is None or one.exchange.status >= 500 for one in evidence.predictions
+        matching(lines_with(evidence, one), _WORKER_TIMEOUT)
+        for one in evidence.predictions
+        if one.exchange.status is None or one.exchange.status >= 500
     )
     starting = match is not None and (hangs(evidence) or (died(evidence) and not fatal(evidence)))
     if not times or evidence.passed or not (starting or lost):
