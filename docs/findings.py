@@ -10,8 +10,13 @@ from modelport.doctor.rule import SECTIONS, Rule
 from modelport.doctor.rules import RULES
 
 _SECTION = re.compile(rf"^({'|'.join(SECTIONS)}): ?", re.MULTILINE)
-# A message that another platform prints, and which: "Model server never became ready" (Vertex AI).
-_MESSAGE = re.compile(r'"([^"]{8,})"\s+\(([^)]{2,60})\)')
+_PLATFORMS = "Vertex AI|SageMaker|Cloud Run|Replicate|Kubernetes|AI Platform|the original service"
+# A message that another platform prints, and which: "…" (Vertex AI), "…" on Vertex AI, Vertex AI says "…".
+_MESSAGES = (
+    re.compile(r'"(?P<message>[^"]{8,})"\s+\((?P<platform>[^)]{2,60})\)'),
+    re.compile(rf'"(?P<message>[^"]{{8,}})"\s+on (?P<platform>{_PLATFORMS})'),
+    re.compile(rf'(?P<platform>{_PLATFORMS})(?: says)? "(?P<message>[^"]{{8,}})"'),
+)
 
 
 def finding_page(rule: Rule) -> Iterator[str]:
@@ -21,7 +26,7 @@ def finding_page(rule: Rule) -> Iterator[str]:
     yield f"Severity: {rule.severity}. Every finding: [findings](../findings.md)."
     for name in SECTIONS:
         yield f"## {name}"
-        yield sections[name]
+        yield sections[name][:1].upper() + sections[name][1:]
 
 
 def index_rows() -> list[tuple[str, str, str]]:
@@ -34,8 +39,9 @@ def message_rows() -> list[tuple[str, str, str]]:
     found: dict[tuple[str, str], list[str]] = {}
     for rule in RULES:
         symptom = " ".join(documented(rule)[1]["Symptom"].split())
-        for message, platform in _MESSAGE.findall(symptom):
-            codes = found.setdefault((message.rstrip(".,"), platform), [])
+        for match in (match for pattern in _MESSAGES for match in pattern.finditer(symptom)):
+            message = match["message"].partition(". Please")[0].rstrip(".,")
+            codes = found.setdefault((message, match["platform"]), [])
             if rule.code not in codes:
                 codes.append(rule.code)
     return [

@@ -56,7 +56,8 @@ async def look_through_engine(client: aiodocker.Docker, container: str, *, podma
 
 async def _json(client: aiodocker.Docker, path: str, params: Mapping[str, str]) -> Any:
     async with calling(client, "GET", path, params) as response:
-        return await response.json(content_type=None)  # Podman does not say which type it is
+        # Podman does not say which type it is, and has nothing but `null` for a container that has just ended.
+        return await response.json(content_type=None) or {}
 
 
 async def _sockets(client: aiodocker.Docker, container: str) -> tuple[ListeningSocket, ...] | None:
