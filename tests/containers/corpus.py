@@ -1,5 +1,7 @@
 """All cases: those that are broken, each with the code of its cause, and those that are fine."""
 
+import os
+
 from tests.containers import (
     answering,
     health,
@@ -13,6 +15,7 @@ from tests.containers import (
     starting,
     stopping,
 )
+from tests.containers.container import PODMAN, Container
 
 BROKEN = (
     *outside.CASES,
@@ -27,3 +30,35 @@ BROKEN = (
     *stopping.CASES,
 )
 HEALTHY = healthy.CASES
+
+# Where Docker and Podman differ (how a program is started, ended, reached, fetched), and what users meet most.
+ENGINE_MATTERS = {
+    "COMMAND_NOT_FOUND",
+    "ENTRYPOINT_LINE_ENDINGS",
+    "ENTRYPOINT_NOT_EXECUTABLE",
+    "EXITED_CLEANLY",
+    "HEALTH_ROUTE_NOT_FOUND",
+    "IMAGE_NOT_FOUND",
+    "IMAGE_UNAUTHORIZED",
+    "INSTANCES_NOT_UNWRAPPED",
+    "LISTENS_ON_LOOPBACK",
+    "LISTENS_ON_OTHER_PORT",
+    "MODULE_MISSING",
+    "NO_EGRESS",
+    "OUT_OF_MEMORY",
+    "PRIVILEGED_PORT",
+    "SHARED_MEMORY_TOO_SMALL",
+    "WRONG_ARCHITECTURE",
+}
+
+
+def broken(engine: str) -> tuple[Container, ...]:
+    """Return the broken containers to try on an engine: one for each code, on Docker where the engine matters.
+
+    MODELPORT_WHOLE_CORPUS=1 chooses all of them, for recording and after a change of rules; they take half an hour.
+    """
+    cases = [case for case in BROKEN if engine in case.engines]
+    if os.environ.get("MODELPORT_WHOLE_CORPUS") == "1":
+        return tuple(cases)
+    chosen = {case.code: case for case in reversed(cases) if engine == PODMAN or case.code in ENGINE_MATTERS}
+    return tuple(case for case in cases if chosen.get(case.code) is case)

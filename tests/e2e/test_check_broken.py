@@ -5,19 +5,14 @@ import re
 import pytest
 
 from tests.containers.container import DOCKER, PODMAN, Container, Elsewhere
-from tests.containers.corpus import BROKEN
+from tests.containers.corpus import broken
 from tests.e2e.checked import Checked
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(900)]  # the first waits for all checks
 
 each_case = pytest.mark.parametrize(
     ("engine", "case"),
-    [
-        pytest.param(engine, case, id=f"{engine}-{case.name}")
-        for engine in (PODMAN, DOCKER)
-        for case in BROKEN
-        if engine in case.engines
-    ],
+    [pytest.param(engine, case, id=f"{engine}-{case.name}") for engine in (PODMAN, DOCKER) for case in broken(engine)],
 )
 
 
