@@ -35,11 +35,9 @@ def test_a_server_on_loopback_fails_long_before_the_deadline(echo_engine: str) -
         mp.post("models", {"name": "m"})
         env = [{"name": "HOST", "value": "127.0.0.1"}]
         operation = mp.create("m", "v1", ECHO_IMAGE, container={"env": env})
-        running = eventually(
-            lambda: "warnings" in (now := mp.get(operation["name"].split("/", 2)[2]))["metadata"] and now,
-            within_s=60,
-        )
-        assert running["metadata"]["warnings"] == ["listens on 127.0.0.1:8080; expected 0.0.0.0:8080"]
+        name = operation["name"].split("/", 2)[2]
+        warning = "listens on 127.0.0.1:8080; expected 0.0.0.0:8080"
+        eventually(lambda: mp.get(name)["metadata"].get("warnings") == [warning], within_s=60)
         done = mp.wait(operation, within_s=90)
 
         found = details(done)

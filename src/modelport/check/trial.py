@@ -19,7 +19,9 @@ from modelport.doctor.conclusive import Patience, conclusive
 from modelport.doctor.evidence import Evidence, Phase
 from modelport.drivers.base import Driver
 
+# A look costs an engine some work: often at first, when most happens, then every half second.
 _LOOK_S = 0.15
+_LONGEST_LOOK_S = 0.5
 # A log arrives a moment after the end of the program that wrote it.
 _LAST_WORDS_S = 0.3
 
@@ -84,7 +86,7 @@ class Trial:
             if seen.running_s > self._limits.startup_timeout_s:
                 return seen.phase
             await self.investigation.sweep(self._replica, health)
-            await anyio.sleep(_LOOK_S)
+            await anyio.sleep(min(_LONGEST_LOOK_S, _LOOK_S + seen.running_s / 10))
 
     async def alive(self) -> bool:
         """Look again; return whether the replica still runs."""
