@@ -30,7 +30,7 @@ def test_the_first_finding_is_the_cause(checked: Checked, engine: str, case: Con
 @each_case
 def test_a_remedy_makes_it_conform(checked: Checked, engine: str, case: Container) -> None:
     if isinstance(case.remedy, Elsewhere):
-        pytest.skip("what has to change is neither the container nor its spec")
+        pytest.skip("there is no remedy to apply, or not in the usual run")
     fixed = checked.outcome(engine, case).fixed
     assert fixed is not None, "the finding brings no patch"
     assert fixed["conforms"], fixed["findings"]
