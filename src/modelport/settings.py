@@ -137,11 +137,15 @@ def engine_socket(settings_docker_host: str, environ: Mapping[str, str]) -> str 
     """
     if named := settings_docker_host or environ.get("DOCKER_HOST", ""):
         return named
+    return next((f"unix://{path}" for path in usual_sockets(environ) if Path(path).is_socket()), None)
+
+
+def usual_sockets(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where Docker and Podman have their sockets, in the order in which they are looked for."""
     runtime_dir = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    candidates = (
+    return (
         "/var/run/docker.sock",
         f"{runtime_dir}/docker.sock",
         f"{runtime_dir}/podman/podman.sock",
         "/run/podman/podman.sock",
     )
-    return next((f"unix://{path}" for path in candidates if Path(path).is_socket()), None)

@@ -1,6 +1,7 @@
 import pytest
 
-from modelport.cli.findings import explained, others, page, printable, wrapped
+from modelport.cli.findings import explained, others, printable, wrapped
+from modelport.core.errors import finding_page
 from modelport.doctor.findings import Diagnosis, Finding, Remedy, Role, Severity
 
 LOOPBACK = Finding(
@@ -111,4 +112,4 @@ def test_what_a_container_prints_does_not_steer_the_terminal() -> None:
 
 
 def test_every_code_has_its_page() -> None:
-    assert page("NO_LOGS") == "docs/reference/findings/NO_LOGS.md"
+    assert finding_page("NO_LOGS") == "docs/reference/findings/NO_LOGS.md"

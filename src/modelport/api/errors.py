@@ -13,10 +13,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from modelport.api.ml_v1.absent import absent
-from modelport.core.errors import Code, Error, InvalidArgument, Status, Violation
+from modelport.core.errors import Code, Error, InvalidArgument, Status, Violation, finding_page
 
 DOMAIN = "modelport"
-FINDINGS = "docs/reference/findings"
 _RPC = "type.googleapis.com/google.rpc"
 
 
@@ -34,7 +33,7 @@ def details(status: Status) -> list[dict[str, Any]]:
             {"@type": f"{_RPC}.DebugInfo", "stackEntries": list(status.debug), "detail": "Last lines of the log"}
         )
     if status.finding:
-        link = {"description": f"What {status.finding} means", "url": f"{FINDINGS}/{status.finding}.md"}
+        link = {"description": f"What {status.finding} means", "url": finding_page(status.finding)}
         found.append({"@type": f"{_RPC}.Help", "links": [link]})
     if status.hint:
         found.append({"@type": f"{_RPC}.LocalizedMessage", "locale": "en", "message": status.hint})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import httpx
 
 from modelport.check.host_facts import EngineFacts
 from modelport.core.facts import HostFacts
+from modelport.settings import usual_sockets
 
 _START = "Start Docker or Podman's API service (`systemctl start docker`, `systemctl --user start podman.socket`)"
 _ALLOW = "Let this user use the socket, for Docker by adding the user to the group `docker`"
@@ -28,15 +28,6 @@ def survey_engines(named: str, environ: Mapping[str, str], *, timeout_s: float) 
         return ()
     with ThreadPoolExecutor(len(urls)) as pool:
         return tuple(pool.map(partial(look_at_engine, named=False, timeout_s=timeout_s), urls))
-
-
-def usual_sockets(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the sockets of Docker and Podman, in the order in which `modelport serve` looks for them."""
-    runtime_dir = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    yield "/var/run/docker.sock"
-    yield f"{runtime_dir}/docker.sock"
-    yield f"{runtime_dir}/podman/podman.sock"
-    yield "/run/podman/podman.sock"
 
 
 def look_at_engine(url: str, *, named: bool, timeout_s: float) -> EngineFacts:

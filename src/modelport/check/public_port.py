@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from pathlib import Path
 
 from modelport.check.host_facts import PortFacts, Site
 from modelport.drivers.processes import read_process
 from modelport.drivers.sockets import listening_sockets, read_tables
+from modelport.gateway import public_port
 
 _PROC = Path("/proc")
 
@@ -17,16 +17,12 @@ _PROC = Path("/proc")
 def look_at_port(site: Site) -> PortFacts:
     """Try to take the port, as the gateway would, and let it go; where that fails, look for who has it."""
     host, _, text = site.listen.rpartition(":")
-    host, port = host.strip("[]"), int(text)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("" if host == "*" else host, port))
-            probe.listen(1)
-        except OSError as error:
-            name = errno.errorcode.get(error.errno or 0, type(error).__name__)
-            return _taken(site, port, name) if error.errno == errno.EADDRINUSE else PortFacts(site.listen, name)
+    port = int(text)
+    try:
+        public_port.take(host.strip("[]"), port)
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        return _taken(site, port, name) if error.errno == errno.EADDRINUSE else PortFacts(site.listen, name)
     return PortFacts(site.listen)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 import anyio
@@ -119,12 +118,8 @@ class Trial:
         if replica is None or replica.state is not ReplicaState.RUNNING or replica.address is None:
             self._prober.watch(self._spec.owner, [], keep=frozenset({self.name}))
             return
-        known = self.circumstances
-        if known.driver == "process" and known.spec.port != replica.address.port:
-            # The process driver decides the port when the replica starts.
-            spec = replace(known.spec, port=replica.address.port)
-            self.investigation.circumstances = replace(known, spec=spec)
-        target = ProbeTarget(self.name, self._spec.attempt, replica.address, known.spec.health_route)
+        health_route = self.circumstances.spec.health_route
+        target = ProbeTarget(self.name, self._spec.attempt, replica.address, health_route)
         self._prober.watch(self._spec.owner, [target], keep=frozenset({self.name}))
 
     async def _hear_last_words(self) -> None:

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from modelport.cli.findings import page, printable, wrapped
+from modelport.cli.findings import printable, wrapped
 from modelport.cli.output import parse_time
 from modelport.cli.pasted import Pasted, read_pasted
 from modelport.cli.session import Session
 from modelport.cli.status import short
 from modelport.cli.usage import UsageProblem
-from modelport.core.errors import ControlPlaneUnreachable, RequestNotFound, Unavailable
+from modelport.core.errors import ControlPlaneUnreachable, RequestNotFound, Unavailable, finding_page
 from modelport.doctor.reasons import Explanation, Kind, nearest, told_by
 from modelport.doctor.reasons import explain as explanation_of
 from modelport.sdk.client import Json
@@ -102,7 +102,12 @@ def _document(found: Explanation) -> Json:
         "fix": found.fix,
     }
     if found.kind is Kind.FINDING:
-        document |= {"symptom": found.symptom, "proof": found.proof, "also": found.also, "docs": page(found.name)}
+        document |= {
+            "symptom": found.symptom,
+            "proof": found.proof,
+            "also": found.also,
+            "docs": finding_page(found.name),
+        }
     return document
 
 
@@ -140,7 +145,7 @@ def _explanation_lines(found: Explanation, width: int) -> list[str]:
     if found.also:
         lines += _labelled("Else", wrapped(f"As an error of the platform: {found.also}", width))
     if found.kind is Kind.FINDING:
-        lines += ["", f"docs: {page(found.name)}"]
+        lines += ["", f"docs: {finding_page(found.name)}"]
     return lines
 
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from modelport.core.errors import Error
+from modelport.core.errors import Error, finding_page
 from modelport.doctor.findings import Diagnosis, Finding, Remedy, Role, Severity
 from modelport.doctor.log_text import plain
 
@@ -50,17 +50,12 @@ def diagnosed(error: Error, width: int) -> str:
     parts = [f"error: {headline}", "", explained(finding, width), ""]
     if also := told.get("also"):
         parts += [f"also seen: {also}", ""]
-    return "\n".join([*parts, f"hint: {hint}", f"docs: {page(error.finding)}"])
+    return "\n".join([*parts, f"hint: {hint}", f"docs: {finding_page(error.finding)}"])
 
 
 def others(diagnosis: Diagnosis) -> list[str]:
     """Return one line for each finding but the cause: consequences, then warnings and advice with what to do."""
     return [_in_one_line(finding) for finding in diagnosis.findings if finding is not diagnosis.cause]
-
-
-def page(code: str) -> str:
-    """Return where the documentation of a code lies."""
-    return f"docs/reference/findings/{code}.md"
 
 
 def wrapped(text: str, width: int, *, code: re.Pattern[str] = _NEVER) -> list[str]:

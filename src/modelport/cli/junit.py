@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from modelport.cli.findings import explained, others, page
+from modelport.cli.findings import explained, others
+from modelport.core.errors import finding_page
 
 if TYPE_CHECKING:
     from modelport.check.report import Report, Stage
@@ -61,7 +62,7 @@ def _fail(case: ElementTree.Element, report: Report, later: Stage | None, text: 
         message, code, full = text or "failed", "", text
     else:
         message, code = f"{cause.code}: {cause.summary}", cause.code
-        full = f"{text}\n\n{explained(cause, _WIDTH)}\n\ndocs: {page(cause.code)}".lstrip("\n")
+        full = f"{text}\n\n{explained(cause, _WIDTH)}\n\ndocs: {finding_page(cause.code)}".lstrip("\n")
     failure = ElementTree.SubElement(case, "failure", message=_allowed(message))
     if code:
         failure.set("type", code)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelport.cli.findings import explained, others, page, printable, wrapped
+from modelport.cli.findings import explained, others, printable, wrapped
 from modelport.cli.progress import seconds
+from modelport.core.errors import finding_page
 from modelport.doctor.findings import Severity
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def verdict(report: Report, width: int) -> str:
         return "\n".join(["does not conform", "", *_unexplained(report, width), *_apart(notes)])
     again = f"run `modelport check {printable(report.target)}` after the change; it touches nothing that is live"
     lines = [f"does not conform: {cause.code}", "", explained(cause, width)]
-    return "\n".join([*lines, *_apart(notes), "", f"hint: {again}", f"docs: {page(cause.code)}"])
+    return "\n".join([*lines, *_apart(notes), "", f"hint: {again}", f"docs: {finding_page(cause.code)}"])
 
 
 def _apart(notes: list[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import PurePosixPath
 from types import TracebackType
@@ -36,6 +36,17 @@ _PATIENCE = Patience(settled_s=6.0)
 _LAST_LOOK_S = 15.0
 
 
+@dataclass
+class _Followed:
+    """A version that is being created: the replica that is looked at, and what was concluded so far."""
+
+    replica: str
+    investigation: Investigation
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    verdict: Verdict | None = None
+    warning: str = ""
+
+
 class Diagnostics:
     """One task for each version that is being created; `changed(owner)` is called when what it says has changed."""
 
@@ -55,9 +66,7 @@ class Diagnostics:
         self._prober = prober
         self._artifacts = artifacts
         self._now = now
-        self._followed: dict[str, tuple[str, Investigation, anyio.CancelScope]] = {}
-        self._verdicts: dict[str, Verdict] = {}
-        self._warnings: dict[str, str] = {}
+        self._followed: dict[str, _Followed] = {}  # by uid
         self._tasks: TaskGroup
 
     async def __aenter__(self) -> Self:
@@ -77,11 +86,13 @@ class Diagnostics:
 
     def verdict(self, version: Version) -> Verdict | None:
         """Return why waiting for a version longer cannot help, or None."""
-        return self._verdicts.get(version.uid)
+        followed = self._followed.get(version.uid)
+        return followed.verdict if followed else None
 
     def warning(self, version: Version) -> str:
         """Return what looks wrong with a version that is being created, in a few words, or nothing."""
-        return self._warnings.get(version.uid, "")
+        followed = self._followed.get(version.uid)
+        return followed.warning if followed else ""
 
     def follow(self, version: Version) -> None:
         """Follow the first replica of a version that is not healthy; a version that is followed already stays so."""
@@ -90,36 +101,21 @@ class Diagnostics:
         name = self._suspect(version)
         if name is None:
             return
-        investigation = Investigation(
-            name, self._circumstances(version), driver=self._driver, client=self._client, now=self._now
-        )
-        scope = anyio.CancelScope()
-        self._followed[version.uid] = (str(version.name), investigation, scope)
-        self._tasks.start_soon(self._follow, version, name, investigation, scope)
+        followed = self._followed[version.uid] = self._begin(version, name)
+        self._tasks.start_soon(self._follow, version, followed)
 
     def forget(self, version: Version) -> None:
         """Stop following a version, and forget what was seen of it."""
         if followed := self._followed.pop(version.uid, None):
-            followed[2].cancel()
-        self._verdicts.pop(version.uid, None)
-        self._warnings.pop(version.uid, None)
+            followed.scope.cancel()
 
     async def evidence(self, version: Version, verdict: Verdict) -> Evidence:
         """Return all that is known of a version that failed. What cannot be had any more is left out."""
         phase = Phase(verdict.phase)
-        known = self._followed.get(version.uid)
-        investigation = (
-            known[1]
-            if known
-            else Investigation(
-                replica_names(version)[0],
-                self._circumstances(version),
-                driver=self._driver,
-                client=self._client,
-                now=self._now,
-            )
-        )
-        name = self._suspect(version) or replica_names(version)[0]
+        suspect, followed = self._suspect(version), self._followed.get(version.uid)
+        if followed is None or suspect not in (None, followed.replica):
+            followed = self._begin(version, suspect or replica_names(version)[0])
+        name, investigation = followed.replica, followed.investigation
         if phase in (Phase.START, Phase.LISTEN, Phase.HEALTH):
             with anyio.move_on_after(_LAST_LOOK_S):
                 replica, health = self._seen(version, name)
@@ -145,39 +141,39 @@ class Diagnostics:
             )
         )
 
-    async def _follow(
-        self, version: Version, name: str, investigation: Investigation, scope: anyio.CancelScope
-    ) -> None:
-        with scope:
+    def _begin(self, version: Version, replica: str) -> _Followed:
+        circumstances = self._circumstances(version)
+        return _Followed(
+            replica,
+            Investigation(replica, circumstances, driver=self._driver, client=self._client, now=self._now),
+        )
+
+    async def _follow(self, version: Version, followed: _Followed) -> None:
+        investigation = followed.investigation
+        with followed.scope:
             while True:
-                replica, health = self._seen(version, name)
+                replica, health = self._seen(version, followed.replica)
                 try:
                     await investigation.look(replica)
                     if health is None or not health.healthy:
                         await investigation.sweep(replica, health)
-                    self._judge(version, replica, health, investigation)
+                    self._judge(version, followed, replica, health)
                 except Error:
                     pass  # an engine that is away; the next look tells
                 await anyio.sleep(_LOOK_S)
 
-    def _judge(
-        self, version: Version, replica: Replica | None, health: Health | None, investigation: Investigation
-    ) -> None:
-        if replica is not None and replica.address is not None and self._driver.name != "docker":
-            # Who starts plain processes chooses their ports.
-            known = investigation.circumstances
-            investigation.circumstances = replace(known, spec=replace(known.spec, port=replica.address.port))
+    def _judge(self, version: Version, followed: _Followed, replica: Replica | None, health: Health | None) -> None:
         phase = Phase.LISTEN if health is None or not health.listening else Phase.HEALTH
-        evidence = investigation.evidence(phase, health)
+        evidence = followed.investigation.evidence(phase, health)
         warning = "" if health is not None and health.healthy else early_warning(evidence)
-        if warning != self._warnings.get(version.uid, ""):
-            self._warnings[version.uid] = warning
+        if warning != followed.warning:
+            followed.warning = warning
             self.changed(str(version.name))
         if replica is None or replica.state is not ReplicaState.RUNNING or (health is not None and health.healthy):
             return  # how often it may end, and whether it is well, is decided elsewhere
         concluded = conclusive(replace(evidence, exits=()), _PATIENCE)
-        if concluded is not None and version.uid not in self._verdicts:
-            self._verdicts[version.uid] = Verdict(concluded, warning or "waiting longer cannot help")
+        if concluded is not None and followed.verdict is None:
+            followed.verdict = Verdict(concluded, warning or "waiting longer cannot help")
             self.changed(str(version.name))
 
     def _suspect(self, version: Version) -> str | None:

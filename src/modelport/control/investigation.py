@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import httpx
@@ -77,6 +77,7 @@ class Investigation:
         running = replica is not None and replica.state is ReplicaState.RUNNING
         if replica is not None:
             self._message = replica.message
+            self._learn_port(replica)
             if replica.exit is not None:
                 self._ended_s = self.running_s
                 self._exits[replica.attempt] = replica.exit
@@ -121,6 +122,12 @@ class Investigation:
             health=health.transcript if health else (),
             sweep=self._swept,
         )
+
+    def _learn_port(self, replica: Replica) -> None:
+        """Note the port of a plain process: who starts one chooses it."""
+        known = self.circumstances
+        if known.driver != "docker" and replica.address is not None and replica.address.port != known.spec.port:
+            self.circumstances = replace(known, spec=replace(known.spec, port=replica.address.port))
 
     def _since_start(self, time: datetime | None) -> float | None:
         return max(0.0, (time - self._started).total_seconds()) if time else None

@@ -31,8 +31,7 @@ class ProbeTarget:
     @property
     def url(self) -> str:
         """Return the URL of the health route."""
-        host = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
-        return f"http://{host}:{self.address.port}{self.route}"
+        return f"{self.address.base_url}{self.route}"
 
 
 class Prober:

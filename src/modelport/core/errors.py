@@ -17,6 +17,8 @@ Every error carries a `google.rpc` code, a stable machine-readable reason and a 
     │   ├── ReplicaCannotStart   the substrate refused to start it, and would again
     │   ├── VersionCannotBecomeReady
     │   ├── ImageBuildFailed         the engine could not build the Dockerfile
+    │   ├── EnvironmentBuildFailed   the libraries of a version could not be installed
+    │   ├── ModelCannotBeLoaded      the prediction server cannot make a model of the files
     │   └── DataDirInUse
     ├── Aborted                  the resource changed meanwhile: read again, then retry
     ├── Cancelled
@@ -66,6 +68,11 @@ class Code(Enum):
         code._value_ = value
         code.number, code.http_status, code.retryable = number, http_status, retryable
         return code
+
+
+def finding_page(code: str) -> str:
+    """Return the page of the documentation that explains a finding of the doctor."""
+    return f"docs/reference/findings/{code}.md"
 
 
 @dataclass(frozen=True)
@@ -328,6 +335,18 @@ class ImageBuildFailed(FailedPrecondition):
     """The engine could not build the folder's Dockerfile."""
 
     reason = "IMAGE_BUILD_FAILED"
+
+
+class EnvironmentBuildFailed(FailedPrecondition):
+    """The libraries of a version without a container cannot be installed."""
+
+    reason = "ENVIRONMENT_BUILD_FAILED"
+
+
+class ModelCannotBeLoaded(FailedPrecondition):
+    """The prediction server cannot make a model of the files, or the model cannot predict."""
+
+    reason = "MODEL_CANNOT_BE_LOADED"
 
 
 class DataDirInUse(FailedPrecondition):

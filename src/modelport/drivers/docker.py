@@ -18,7 +18,7 @@ import anyio.to_thread
 from modelport.core.errors import EngineUnreachable, Error, ImageNotFound, ReplicaCannotStart
 from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
-from modelport.drivers import docker_spec
+from modelport.drivers import docker_facts, docker_spec
 from modelport.drivers.base import DriverHealth, DriverState
 from modelport.drivers.docker_calls import settle_version
 from modelport.drivers.docker_errors import translating
@@ -111,15 +111,14 @@ class DockerDriver:
                 message=f"What answers at `{self._host}` is no container engine: {error}",
                 remedy="Name the engine's socket in DOCKER_HOST",
             )
-        names = [str(component.get("Name", "")) for component in version.get("Components") or ()]
-        engine = "Podman" if any(name.startswith("Podman") for name in names) else "Docker"
+        name = docker_facts.engine_name(version)
         return DriverHealth(
             DriverState.HEALTHY,
-            version=f"{engine} {version.get('Version', '')}",
+            version=name,
             message="" if self._settings.init else "The engine has no init: replicas may ignore SIGTERM",
             remedy="" if self._settings.init else "Install `catatonit` for Podman, or `docker-init` for Docker",
             attributes={
-                "engine": engine,
+                "engine": name.partition(" ")[0],
                 "host": self._host,
                 "api_version": str(version.get("ApiVersion", "")),
                 "os": str(version.get("Os", "")),

@@ -11,7 +11,6 @@ import importlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import anyio
 import anyio.to_thread
 
 from modelport.core.errors import FailedPrecondition, GatewayUnavailable
+from modelport.gateway import public_port
 from modelport.gateway.config import (
     ADMIN_SOCKET,
     CONFIG_FILE,
@@ -157,20 +157,16 @@ def find_binary(named: str) -> str:
 
 def _require_free_port(config: GatewayConfig) -> None:
     host, port = config.address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("" if host == "*" else host, port))
-            probe.listen(1)
-        except OSError as error:
-            name = errno.errorcode.get(error.errno or 0, str(error))
-            hint = {
-                errno.EADDRINUSE: f"Stop what listens there (`ss -ltnp 'sport = :{port}'` names it),"
-                " or choose another address with --listen",
-                errno.EACCES: "Choose a port above 1023 with --listen",
-            }.get(error.errno or 0, "Choose an address of this machine with --listen")
-            raise FailedPrecondition(f"The gateway cannot listen on `{config.listen}`: {name}", hint=hint) from error
+    try:
+        public_port.take(host, port)
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, str(error))
+        hint = {
+            errno.EADDRINUSE: f"Stop what listens there (`ss -ltnp 'sport = :{port}'` names it),"
+            " or choose another address with --listen",
+            errno.EACCES: "Choose a port above 1023 with --listen",
+        }.get(error.errno or 0, "Choose an address of this machine with --listen")
+        raise FailedPrecondition(f"The gateway cannot listen on `{config.listen}`: {name}", hint=hint) from error
 
 
 def _alive(pid: int) -> bool:
