@@ -13,7 +13,7 @@ import httpx
 
 from modelport.check.host_facts import EngineFacts
 from modelport.core.facts import HostFacts
-from modelport.settings import usual_sockets
+from modelport.engine_socket import usual_sockets
 
 _START = "Start Docker or Podman's API service (`systemctl start docker`, `systemctl --user start podman.socket`)"
 _ALLOW = "Let this user use the socket, for Docker by adding the user to the group `docker`"

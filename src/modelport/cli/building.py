@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelport.cli.extras import platform_extra
 from modelport.cli.session import Session
 from modelport.core.errors import EngineUnreachable
+from modelport.engine_socket import engine_socket
 from modelport.sdk import images
 from modelport.sdk.images import BuiltImage
 
@@ -26,8 +26,6 @@ class Built:
 
 def find_engine() -> str | None:
     """Return where a container engine listens, or None where there is none."""
-    with platform_extra("Building an image"):
-        from modelport.settings import engine_socket
     return engine_socket(os.environ.get("MODELPORT_DOCKER_HOST", ""), os.environ)
 
 
