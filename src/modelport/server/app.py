@@ -1,0 +1,43 @@
+"""The routes of a server: which handler answers which request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelport.core.errors import Error, MethodNotFound
+from modelport.server import failures, open_inference
+from modelport.server.exchange import Handler, Reply, Request, Response
+
+_PROTOCOL = b"/v2/"  # below it, errors have the form of the Open Inference Protocol
+
+
+class App:
+    """Finds the handler of a request; answers 404 and 405 itself, with what there is instead."""
+
+    def __init__(self, routes: Mapping[tuple[bytes, bytes], Handler]) -> None:
+        self._routes = dict(routes)
+
+    def __call__(self, request: Request, reply: Reply) -> None:
+        """Handle one request."""
+        handler = self._routes.get((request.method, request.path))
+        if handler is None:
+            reply.send(self._absent(request))
+            return
+        try:
+            handler(request, reply)
+        except Error as error:
+            reply.send(failures.response(error))
+
+    def _absent(self, request: Request) -> Response:
+        form = open_inference.refusal if request.path.startswith(_PROTOCOL) else failures.response
+        allowed = sorted(method.decode() for method, path in self._routes if path == request.path)
+        if allowed:
+            names = ", ".join(allowed)
+            answer = form(MethodNotFound(f"`{_text(request.path)}` is answered to {names} only"))
+            return Response(405, answer.body, headers={b"allow": names.encode()})
+        known = ", ".join(sorted({path.decode() for _, path in self._routes}))
+        return form(MethodNotFound(f"There is nothing at `{_text(request.path)}`", hint=f"Known: {known}"))
+
+
+def _text(path: bytes) -> str:
+    return path[:200].decode("latin-1")
