@@ -11,6 +11,19 @@ from modelport.core.errors import FailedPrecondition
 @contextmanager
 def platform_extra(what: str) -> Iterator[None]:
     """Let the body import what `modelport[platform]` installs; raise FailedPrecondition where that is missing."""
+    with _extra(what, "platform"):
+        yield
+
+
+@contextmanager
+def server_extra(what: str) -> Iterator[None]:
+    """Let the body import what `modelport[server]` installs; raise FailedPrecondition where that is missing."""
+    with _extra(what, "server"):
+        yield
+
+
+@contextmanager
+def _extra(what: str, name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
@@ -18,5 +31,5 @@ def platform_extra(what: str) -> Iterator[None]:
             raise
         raise FailedPrecondition(
             f"{what} needs packages that are not installed: {error.name} is missing",
-            hint="Run `pip install 'modelport[platform]'`",
+            hint=f"Run `pip install 'modelport[{name}]'`",
         ) from error
