@@ -19,17 +19,21 @@ from bench.gateway import gateway
 from bench.machine import ToolMissing, machine
 from bench.report import Part, text
 from bench.scale import scale
+from bench.server import server
 from bench.switch import switch
 
 PARTS: dict[str, Callable[..., Part]] = {"gateway": gateway, "create": create, "scale": scale, "switch": switch}
+ALONE = {"server": server}  # not among "all": it installs the servers that it compares, gigabytes in sum
 
 
 def main() -> int:
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=(*PARTS, "all"), default="all", help="default: all")
+    parser.add_argument("part", nargs="?", choices=(*PARTS, *ALONE, "all"), default="all", help="default: all")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: all parts in under two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    parser.add_argument("--only", metavar="NAME,...", default="", help="server: these peers, such as mosec,litserve")
+    parser.add_argument("--seconds", type=int, default=0, metavar="N", help="server: how long each is measured")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     one = machine()
@@ -38,7 +42,7 @@ def main() -> int:
     for name in PARTS if options.part == "all" else (options.part,):
         start = time.monotonic()
         try:
-            part = _run(PARTS[name], quick=options.quick)
+            part = _run((PARTS | ALONE)[name], quick=options.quick, **_extra(name, options))
         except ToolMissing as missing:
             print(f"error: {missing}\n\nhint: {missing.hint}", file=sys.stderr)
             return 2
@@ -50,11 +54,17 @@ def main() -> int:
     return 0
 
 
-def _run(part: Callable[..., Part], *, quick: bool) -> Part:
+def _extra(name: str, options: argparse.Namespace) -> dict[str, object]:
+    if name not in ALONE:
+        return {}
+    return {"only": tuple(filter(None, options.only.lower().split(","))), "seconds": options.seconds}
+
+
+def _run(part: Callable[..., Part], *, quick: bool, **extra: object) -> Part:
     # Not below TMPDIR, which may be long: the paths of Unix sockets must be short.
     folder = Path(tempfile.mkdtemp(prefix="mpb-", dir="/tmp"))
     try:
-        return part(folder, quick=quick)
+        return part(folder, quick=quick, **extra)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -13,7 +13,12 @@ from bench.machine import tool
 _MARK = "RESULT "
 _SCRIPT = """\
 wrk.method = "POST"
-wrk.body = string.rep("x", tonumber(os.getenv("BENCH_BODY_BYTES")))
+local file = os.getenv("BENCH_BODY_FILE")
+if file then
+  wrk.body = io.open(file, "rb"):read("*a")
+else
+  wrk.body = string.rep("x", tonumber(os.getenv("BENCH_BODY_BYTES")))
+end
 wrk.headers["content-type"] = "application/json"
 function done(summary, latency, requests)
   local e = summary.errors
@@ -44,13 +49,17 @@ class Measured:
     failed: int
 
 
-def measure(url: str, load: Load, folder: Path) -> Measured:
-    """Run wrk once; `folder` keeps its script."""
+def measure(url: str, load: Load, folder: Path, *, body: bytes | None = None) -> Measured:
+    """Run wrk once; `folder` keeps its script. Without a body, one of the load's size is made up."""
     script = folder / "post.lua"
     script.write_text(_SCRIPT)
+    environ = os.environ | {"BENCH_BODY_BYTES": str(load.body_bytes)}
+    if body is not None:
+        (folder / "body").write_bytes(body)
+        environ["BENCH_BODY_FILE"] = str(folder / "body")
     process = subprocess.run(
         [tool("wrk"), "-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "20s", "-s", str(script), url],
-        env=os.environ | {"BENCH_BODY_BYTES": str(load.body_bytes)},
+        env=environ,
         capture_output=True,
         text=True,
         timeout=load.seconds + 60,
