@@ -20,10 +20,12 @@ from bench.machine import ToolMissing, machine
 from bench.report import Part, text
 from bench.scale import scale
 from bench.server import server
+from bench.soak import soak
 from bench.switch import switch
 
 PARTS: dict[str, Callable[..., Part]] = {"gateway": gateway, "create": create, "scale": scale, "switch": switch}
-ALONE = {"server": server}  # not among "all": it installs the servers that it compares, gigabytes in sum
+# Not among "all": they install the servers that are compared, gigabytes in sum, and take long.
+ALONE: dict[str, Callable[..., Part]] = {"server": server, "soak": soak}
 
 
 def main() -> int:
@@ -33,7 +35,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: all parts in under two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument("--only", metavar="NAME,...", default="", help="server: these peers, such as mosec,litserve")
-    parser.add_argument("--seconds", type=int, default=0, metavar="N", help="server: how long each is measured")
+    parser.add_argument("--seconds", type=int, default=0, metavar="N", help="server, soak: how long is measured")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     one = machine()
@@ -57,7 +59,8 @@ def main() -> int:
 def _extra(name: str, options: argparse.Namespace) -> dict[str, object]:
     if name not in ALONE:
         return {}
-    return {"only": tuple(filter(None, options.only.lower().split(","))), "seconds": options.seconds}
+    only = {"only": tuple(filter(None, options.only.lower().split(",")))} if name == "server" else {}
+    return {"seconds": options.seconds, **only}
 
 
 def _run(part: Callable[..., Part], *, quick: bool, **extra: object) -> Part:
