@@ -78,7 +78,11 @@ versions = message(
     description=text,
     state=text,
     etag=text,
-    framework=text,
+    framework=st.one_of(st.just("SCIKIT_LEARN"), text),
+    runtimeVersion=st.one_of(st.just("2026.11"), text),
+    pythonVersion=text,
+    packageUris=st.lists(sometimes_wrong(text), max_size=2),
+    predictionClass=st.one_of(st.just("a.B"), text),
     serviceAccount=text,
     autoScale=anything,
     manual_scaling=anything,
@@ -107,7 +111,11 @@ class Fuzzed:
             return False
         (version,) = stored
         shown = await self._api.ok("GET", f"/v1/{version.name}")
-        assert shown["container"]["image"] == spec["container"]["image"]
+        if spec.get("container") is not None:
+            assert shown["container"]["image"] == spec["container"]["image"]
+        else:
+            assert shown["deploymentUri"] == spec["deploymentUri"]
+            assert shown["runtimeVersion"] == "2026.11"
         await self._api.store.write(lambda tx: tx.delete(Version, version.name))
         return True
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from modelport.core.errors import Code, Status
@@ -68,6 +70,39 @@ async def test_a_version_comes_back_as_it_was_created_in_either_spelling(api: Ap
         "isDefault": True,
         "state": "CREATING",
     }
+
+
+async def test_a_version_of_files_comes_back_as_it_was_created_without_a_container(api: Api) -> None:
+    await api.model()
+    body = {
+        "name": "v1",
+        "deploymentUri": "gs://bucket/iris",
+        "framework": "SCIKIT_LEARN",
+        "runtimeVersion": "2026.11",
+        "pythonVersion": "3.11",
+        "packageUris": ["gs://bucket/code-1.tar.gz"],
+        "predictionClass": "code.Predictor",
+    }
+    operation = await api.ok("POST", VERSIONS, json=body)
+    shown = await api.ok("GET", f"{VERSIONS}/v1")
+    assert operation["metadata"]["version"] == shown
+    output = {"name": shown["name"], "state": "CREATING", "isDefault": True}
+    assert {**body, **output} == {name: value for name, value in shown.items() if name not in ("createTime", "etag")}
+
+
+async def test_a_version_of_files_shows_what_was_chosen_and_found_for_it(api: Api) -> None:
+    await api.model()
+    fields = {"framework": "FRAMEWORK_UNSPECIFIED", "deploymentUri": "gs://bucket/iris"}
+    await api.ok("POST", VERSIONS, json={"name": "v1", **fields})
+    shown = await api.ok("GET", f"{VERSIONS}/v1")
+    assert shown["runtimeVersion"] == "2026.11"
+    assert "framework" not in shown
+    version = await stored(api)
+    found = replace(version, status=replace(version.status, framework="SCIKIT_LEARN"))
+    await api.store.write(lambda tx: tx.update(found))
+    assert (await api.ok("GET", f"{VERSIONS}/v1"))["framework"] == "SCIKIT_LEARN"
+    listed = await api.ok("GET", VERSIONS, params={"filter": "framework=SCIKIT_LEARN"})
+    assert [one["name"] for one in listed["versions"]] == [shown["name"]]
 
 
 async def test_the_first_version_is_the_default_and_the_second_is_not(api: Api) -> None:

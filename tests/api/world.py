@@ -16,9 +16,11 @@ from modelport.api.services import Services
 from modelport.control.inspect import Lines, PlatformStatus, ReplicaView, RequestView, VersionSummary, VersionView
 from modelport.control.models import Models
 from modelport.control.operations import Operations
+from modelport.control.runtime_catalogue import RuntimeCatalogue, RuntimeVersion
 from modelport.control.versions import Versions
 from modelport.core.conditions import ConditionType, Truth, set_condition
 from modelport.core.errors import RequestNotFound, Status
+from modelport.core.frameworks import Framework
 from modelport.core.names import VersionName
 from modelport.core.replicas import Address, LogLine, ReplicaState
 from modelport.core.resources import Operation, Version, VersionState
@@ -132,11 +134,16 @@ class Api:
         return await self.store.read(lambda tx: tx.all(Operation))
 
 
+RUNTIMES = RuntimeCatalogue(
+    (RuntimeVersion("2026.11", ("3.11",), ("numpy==2.4.6",), {Framework.SCIKIT_LEARN: ("scikit-learn==1.9.1",)}),)
+)
+
+
 def services(store: Store, woken: list[VersionName]) -> Services:
     clock, ids = Clock(), itertools.count(1)
     return Services(
         models=Models(store, clock, woken.append),
-        versions=Versions(store, clock, lambda: f"uid{next(ids)}", woken.append),
+        versions=Versions(store, clock, lambda: f"uid{next(ids)}", woken.append, RUNTIMES),
         operations=Operations(store, clock, woken.append),
         inspector=StoredInspector(store),
     )

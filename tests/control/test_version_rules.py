@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from modelport.control.runtime_rules import RuntimeDraft
 from modelport.control.version_rules import AutoScaling, VersionDraft, beside, version_from, version_violations
 from modelport.core.errors import Violation
 from modelport.core.names import ModelName
@@ -140,7 +141,6 @@ def test_a_draft_that_keeps_the_rules_is_fine(draft: VersionDraft) -> None:
         (replace(PLAIN, manual_nodes=0), "manualScaling.nodes"),
         (replace(PLAIN, manual_nodes=1001), "manualScaling.nodes"),
         (replace(PLAIN, manual_nodes=1, auto_scaling=AutoScaling()), "manualScaling"),
-        (replace(PLAIN, refused=("framework",)), "framework"),
         (replace(PLAIN, refused=("serviceAccount",)), "serviceAccount"),
         (replace(PLAIN, refused=("requestLoggingConfig",)), "requestLoggingConfig"),
         (replace(PLAIN, refused=("explanationConfig",)), "explanationConfig"),
@@ -172,11 +172,12 @@ def test_routes_without_a_container_miss_it() -> None:
     assert [v.field for v in version_violations(draft, MODEL)] == ["version.container", "version.routes"]
 
 
-def test_a_framework_beside_a_container_is_a_contradiction_and_alone_a_later_release() -> None:
-    (beside_container,) = version_violations(replace(PLAIN, refused=("framework",)), MODEL)
-    _, alone = version_violations(VersionDraft(id="v1", refused=("framework",)), MODEL)
-    assert "together with `container`" in beside_container.description
-    assert "later release" in alone.description
+def test_a_framework_beside_a_container_is_a_contradiction_field_by_field() -> None:
+    runtime = RuntimeDraft("SCIKIT_LEARN", "2026.11", "3.11", ("/a.whl",), "a.B")
+    found = version_violations(replace(PLAIN, runtime=runtime), MODEL)
+    fields = ("framework", "runtimeVersion", "pythonVersion", "packageUris", "predictionClass")
+    assert [violation.field for violation in found] == [f"version.{name}" for name in fields]
+    assert all("together with `container`" in violation.description for violation in found)
 
 
 @pytest.mark.parametrize(

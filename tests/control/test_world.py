@@ -23,6 +23,8 @@ from modelport.control.preparation import Preparation
 from modelport.control.probe import Prober
 from modelport.control.queue import WorkQueue
 from modelport.control.reconciler import Reconciler, ReconcilerSettings
+from modelport.control.runtime_catalogue import RuntimeCatalogue
+from modelport.control.runtimes import Runtimes
 from modelport.core.errors import EngineUnreachable
 from modelport.core.names import ModelName, OperationName, VersionName
 from modelport.core.replicas import Replica, ReplicaSpec, ReplicaState
@@ -41,6 +43,7 @@ from modelport.core.version_replicas import replica_names
 from modelport.drivers.fake import FakeDriver
 from modelport.gateway.fake import FakeGateway
 from modelport.store.store import Store
+from modelport.wheel import write_wheel
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +85,7 @@ class World:
         self.driver = FlakyDriver(directory / "logs")
         self.gateway = FakeGateway()
         self.artifacts = ArtifactCache(directory / "cache", ArtifactLimits(), {}, (directory,))
+        self.packages = directory / "packages"
         self.ids = count(1)
         self.good: set[VersionName] = set()
 
@@ -99,7 +103,12 @@ class World:
             fleet=fleet,
             prober=prober,
             preparation=Preparation(
-                store=self.store, driver=self.driver, artifacts=self.artifacts, deadline_s=3, now=now
+                store=self.store,
+                driver=self.driver,
+                artifacts=self.artifacts,
+                runtimes=Runtimes(RuntimeCatalogue(), self.artifacts, directory=self.packages, write_wheel=write_wheel),
+                deadline_s=3,
+                now=now,
             ),
             diagnostics=diagnostics,
             queue=queue,

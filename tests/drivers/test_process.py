@@ -51,7 +51,7 @@ async def same(folder): return folder
 
 async def main():
     root = Path(sys.argv[1])
-    driver = ProcessDriver(root / "replicas", log_dir=root / "logs", snapshot=same)
+    driver = ProcessDriver(root / "replicas", log_dir=root / "logs", environment_dir=root / "envs", snapshot=same)
     await driver.ensure(ReplicaSpec(sys.argv[2], "projects/p/models/m/versions/v", sys.argv[3]))
     print("started", flush=True)
     await anyio.sleep(60)
@@ -85,7 +85,7 @@ def no_orphans(tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def build(tmp_path: Path) -> Callable[..., ProcessDriver]:
     def make(**arguments: object) -> ProcessDriver:
-        given = {"log_dir": tmp_path / "logs", "snapshot": unchanged, **arguments}
+        given = {"log_dir": tmp_path / "logs", "environment_dir": tmp_path / "envs", "snapshot": unchanged, **arguments}
         return ProcessDriver(tmp_path / "replicas", **given)  # type: ignore[arg-type]
 
     return make

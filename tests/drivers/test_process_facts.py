@@ -25,7 +25,9 @@ async def driver(tmp_path: Path) -> AsyncIterator[ProcessDriver]:
     async def same(folder: Path) -> Path:
         return folder
 
-    made = ProcessDriver(tmp_path / "replicas", log_dir=tmp_path / "logs", snapshot=same)
+    made = ProcessDriver(
+        tmp_path / "replicas", log_dir=tmp_path / "logs", environment_dir=tmp_path / "envs", snapshot=same
+    )
     yield made
     for replica in await made.list():
         await made.stop(replica.name, grace_s=0)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import select
 
 from modelport.core.errors import Aborted, AlreadyExists, Code, InvalidArgument, ModelNotFound, Status
 from modelport.core.names import ModelName, OperationName, VersionName
@@ -19,7 +21,8 @@ from modelport.core.resources import (
     VersionStatus,
 )
 from modelport.store import store as store_module
-from modelport.store.store import Store
+from modelport.store import tables
+from modelport.store.store import Store, Tx
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -47,6 +50,19 @@ async def test_a_version_comes_back_as_it_was_inserted(store: Store) -> None:
         status=VersionStatus(VersionState.FAILED, error=Status(Code.UNAVAILABLE, "no", "REASON", "hint", {"k": "v"})),
     )
     await store.write(lambda tx: tx.insert(version))
+    assert await store.read(lambda tx: tx.get(Version, version.name)) == version
+
+
+async def test_a_version_from_before_there_were_runtimes_is_read(store: Store) -> None:
+    version = Version(VersionName("p", "m", "v"), "uid", VersionSpec(ContainerSpec("image")), NOW)
+    await store.write(lambda tx: tx.insert(version))
+
+    def forget_fields(tx: Tx) -> None:
+        body = json.loads(tx._connection.scalar(select(tables.versions.c.body)))
+        del body["spec"]["runtime"], body["status"]["framework"]
+        tx._connection.execute(tables.versions.update().values(body=json.dumps(body)))
+
+    await store.write(forget_fields)
     assert await store.read(lambda tx: tx.get(Version, version.name)) == version
 
 

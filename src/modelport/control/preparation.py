@@ -1,4 +1,7 @@
-"""The preparation of a version: its image pinned, its artifacts copied, both recorded before anything starts."""
+"""The preparation of a version: its image pinned or its libraries installed, its artifacts copied, all recorded.
+
+Nothing starts before that.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from modelport.artifacts.base import Artifact, ArtifactStore, Progress
+from modelport.control.runtimes import Runtimes, described, find_framework
 from modelport.control.status import prepared
 from modelport.core.conditions import ConditionType, Truth, set_condition
 from modelport.core.errors import Aborted, ArtifactNotFound, DeadlineExceeded, Error, Unavailable
@@ -36,12 +41,14 @@ class Preparation:
         store: Store,
         driver: Driver,
         artifacts: ArtifactStore,
+        runtimes: Runtimes,
         deadline_s: float,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._driver = driver
         self._artifacts = artifacts
+        self._runtimes = runtimes
         self._deadline_s = deadline_s
         self._now = now
 
@@ -49,25 +56,23 @@ class Preparation:
         """Return the version with image and artifacts recorded, or as it is now when it is no longer wanted.
 
         Raises:
-            Error: the image cannot be pinned or the artifacts cannot be copied, and retrying would not help.
+            Error: the image cannot be pinned, the libraries cannot be installed or the artifacts cannot be copied,
+                and retrying would not help.
             Unavailable: it may work later.
         """
-        image, artifact = "", None
+        change: Callable[[VersionStatus], VersionStatus] | None = None
         with anyio.CancelScope() as scope:
             async with _beside(partial(self._cancel_when_unwanted, version, scope)):
                 try:
-                    image = await self._driver.pin(version.spec.container.image)
-                    if version.spec.deployment_uri:
-                        await self._note(version, ConditionType.IMAGE_PINNED, Truth.TRUE, image)
-                        artifact = await self._fetch(version)
+                    change = await (self._install(version) if version.spec.runtime else self._pin(version))
                 except Unavailable as error:
                     waited = (self._now() - version.create_time).total_seconds()
                     if waited > self._deadline_s:
                         raise DeadlineExceeded(f"{error.message}; tried for {waited:.0f} s") from error
                     raise
-        if scope.cancelled_caught:
+        if scope.cancelled_caught or change is None:
             return await self._store.read(lambda tx: tx.get(Version, version.name))
-        return await self._record(version, image, artifact)
+        return await self._update(version, change)
 
     async def model_dir(self, version: Version) -> PurePosixPath | None:
         """Return the folder of a version's artifacts; copy them again should the cache have lost them."""
@@ -85,11 +90,34 @@ class Preparation:
         return PurePosixPath(artifact.path)
 
     async def prune(self) -> None:
-        """Remove cached trees that no version uses. Young ones stay: a version may be about to record them."""
+        """Remove cached trees and environments that no version uses.
+
+        Young ones stay: a version may be about to record them.
+        """
         versions = await self._store.read(lambda tx: tx.all(Version))
         keep = {version.status.artifact for version in versions}
         keep |= {match[1] for version in versions if (match := _CACHED_IMAGE.search(version.status.image))}
         await self._artifacts.prune(frozenset(keep - {""}))
+        await self._driver.prune(frozenset(version.status.image for version in versions if version.spec.runtime))
+
+    async def _pin(self, version: Version) -> Callable[[VersionStatus], VersionStatus]:
+        image, artifact = await self._driver.pin(version.spec.container.image), None
+        if version.spec.deployment_uri:
+            await self._note(version, ConditionType.IMAGE_PINNED, Truth.TRUE, image)
+            artifact = await self._fetch(version)
+        return partial(_recorded, image=image, artifact=artifact, now=self._now())
+
+    async def _install(self, version: Version) -> Callable[[VersionStatus], VersionStatus]:
+        # The model's files come first: they may have to tell which libraries are wanted.
+        artifact = await self._fetch(version)
+        names = await anyio.to_thread.run_sync(_names, artifact.path)
+        framework = find_framework(version, names)
+        libraries = described(version, framework, self._runtimes.catalogue)
+        await self._note(version, ConditionType.IMAGE_PINNED, Truth.FALSE, f"installing {libraries}")
+        image = await self._driver.environment(await self._runtimes.environment(version, framework))
+        return partial(
+            _recorded, image=image, artifact=artifact, framework=framework or "", installed=libraries, now=self._now()
+        )
 
     async def _fetch(self, version: Version) -> Artifact:
         latest: deque[Progress] = deque(maxlen=1)
@@ -119,13 +147,6 @@ class Preparation:
 
         await self._update(version, note)
 
-    async def _record(self, version: Version, image: str, artifact: Artifact | None) -> Version:
-        copied = f"{artifact.files} files, {artifact.bytes} bytes" if artifact else "none asked for"
-        digest = artifact.digest if artifact else ""
-        return await self._update(
-            version, lambda old: prepared(old, image=image, artifact=digest, copied=copied, now=self._now())
-        )
-
     async def _update(self, version: Version, change: Callable[[VersionStatus], VersionStatus]) -> Version:
         def update(tx: Tx) -> Version:
             fresh = tx.get(Version, version.name)
@@ -134,6 +155,31 @@ class Preparation:
             return tx.update(replace(fresh, status=change(fresh.status)))
 
         return await self._store.write(update)
+
+
+def _recorded(
+    status: VersionStatus,
+    *,
+    image: str,
+    artifact: Artifact | None,
+    now: datetime,
+    framework: str = "",
+    installed: str = "",
+) -> VersionStatus:
+    copied = f"{artifact.files} files, {artifact.bytes} bytes" if artifact else "none asked for"
+    return prepared(
+        status,
+        image=image,
+        artifact=artifact.digest if artifact else "",
+        copied=copied,
+        framework=framework,
+        installed=installed,
+        now=now,
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 @asynccontextmanager

@@ -189,7 +189,8 @@ class Reconciler:
         except Unavailable:
             raise
         except Error as error:
-            phase = "artifacts" if error.reason.startswith("ARTIFACT") or error.reason == "NO_SPACE" else "image"
+            of_files = error.reason.startswith("ARTIFACT") or error.reason in ("NO_SPACE", "MODEL_CANNOT_BE_LOADED")
+            phase = "artifacts" if of_files else "image"
             return await self._fail(version, await self._failure(version, Verdict.of(phase, error)))
 
     def _watch(self, name: VersionName, version: Version | None) -> None:

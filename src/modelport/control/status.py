@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from modelport.control.health import Health
 from modelport.control.plan import Seen
 from modelport.control.routing import healthy_replicas
-from modelport.core.conditions import Condition, ConditionType, Truth, set_condition
+from modelport.core.conditions import INSTALLED, Condition, ConditionType, Truth, set_condition
 from modelport.core.errors import DeadlineExceeded, Status
 from modelport.core.names import VersionName
 from modelport.core.replicas import Replica, ReplicaState
@@ -17,11 +17,30 @@ from modelport.core.resources import Operation, OperationType, Version, VersionS
 from modelport.core.version_replicas import replica_names
 
 
-def prepared(status: VersionStatus, *, image: str, artifact: str, copied: str, now: datetime) -> VersionStatus:
-    """Return the status once the image is pinned and the artifacts are there; the start's deadline runs from now."""
-    conditions = set_condition(status.conditions, ConditionType.IMAGE_PINNED, Truth.TRUE, now=now, message=image)
+def prepared(
+    status: VersionStatus,
+    *,
+    image: str,
+    artifact: str,
+    copied: str,
+    now: datetime,
+    framework: str = "",
+    installed: str = "",
+) -> VersionStatus:
+    """Return the status once the image is pinned and the artifacts are there; the start's deadline runs from now.
+
+    With `installed`, which says what, the image is an environment that was built.
+    """
+    conditions = set_condition(
+        status.conditions,
+        ConditionType.IMAGE_PINNED,
+        Truth.TRUE,
+        now=now,
+        reason=INSTALLED if installed else "",
+        message=installed or image,
+    )
     conditions = set_condition(conditions, ConditionType.ARTIFACTS_COPIED, Truth.TRUE, now=now, message=copied)
-    return replace(status, conditions=conditions, image=image, artifact=artifact)
+    return replace(status, conditions=conditions, image=image, artifact=artifact, framework=framework)
 
 
 def observe(version: Version, seen: Seen, *, routed: frozenset[str]) -> VersionStatus:

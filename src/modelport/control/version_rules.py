@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +13,9 @@ from modelport.control.container_rules import (
     written_route_violations,
 )
 from modelport.control.labels import description_violations, label_violations
+from modelport.control.runtime_catalogue import RuntimeCatalogue
+from modelport.control.runtime_rules import RuntimeDraft, runtime_spec, runtime_violations
+from modelport.control.uri_rules import uri_violations
 from modelport.core.errors import Violation
 from modelport.core.machine_types import MACHINE_TYPES, nearest_machine_type
 from modelport.core.names import ModelName, VersionName, id_violation
@@ -23,8 +25,6 @@ from modelport.core.version_replicas import health_route, predict_route
 
 MAX_NODES = 1000
 MAX_ACCELERATORS = 64
-MAX_URI = 4096
-SCHEMES = ("file", "gs", "s3", "az", "http", "https")
 GPU_TYPES = (
     "NVIDIA_TESLA_K80",
     "NVIDIA_TESLA_P100",
@@ -36,16 +36,12 @@ GPU_TYPES = (
 _TPU_TYPES = ("TPU_V2", "TPU_V3", "TPU_V2_POD", "TPU_V3_POD", "TPU_V4_POD")
 
 # Fields of the original API that nothing enforces yet: refused, because an accepted field is a promise.
-_FRAMEWORK_FIELDS = ("framework", "runtimeVersion", "pythonVersion", "packageUris", "predictionClass")
 _REFUSED = {
-    **dict.fromkeys(
-        _FRAMEWORK_FIELDS,
-        "It selects a ready-made model server, which comes in a later release; describe your own in `container`.",
-    ),
     "serviceAccount": "Replicas have no Google identity here; pass credentials in `container.env` or in the image.",
     "explanationConfig": "Explanations are not offered; leave it out.",
     "requestLoggingConfig": "Logging of requests is not enforced yet; leave it out.",
 }
+_NO_RUNTIMES = RuntimeCatalogue()
 
 
 @dataclass(frozen=True)
@@ -63,6 +59,7 @@ class VersionDraft:
 
     Attributes:
         id: the bare name.
+        runtime: framework and libraries, for a version without a container.
         manual_nodes: `manualScaling.nodes`; None without `manualScaling`, 0 where it lacks `nodes`.
         refused: names of the fields that were set although nothing enforces them.
         unreadable: what could not be read at all (unknown fields, wrong types).
@@ -74,6 +71,7 @@ class VersionDraft:
     deployment_uri: str = ""
     container: ContainerSpec | None = None
     routes: RouteMap | None = None
+    runtime: RuntimeDraft = field(default_factory=RuntimeDraft)
     machine_type: str = ""
     accelerators: Accelerators | None = None
     auto_scaling: AutoScaling | None = None
@@ -81,19 +79,26 @@ class VersionDraft:
     refused: tuple[str, ...] = ()
     unreadable: tuple[Violation, ...] = ()
 
+    @property
+    def is_of_files(self) -> bool:
+        """Return whether the model's files are all there is, and modelport's own server is to serve them."""
+        return self.container is None and bool(self.runtime.stated or self.deployment_uri)
 
-def version_violations(draft: VersionDraft, model: ModelName) -> tuple[Violation, ...]:
+
+def version_violations(
+    draft: VersionDraft, model: ModelName, catalogue: RuntimeCatalogue = _NO_RUNTIMES
+) -> tuple[Violation, ...]:
     """Return everything that is wrong with a draft, what could not be read first."""
     found = [
         *_name(draft),
         *description_violations(draft.description, "version.description"),
         *label_violations(draft.labels, "version.labels"),
-        *_container(draft),
+        *_container(draft, catalogue),
         *_routes(draft, model),
-        *_deployment_uri(draft.deployment_uri),
+        *uri_violations(draft.deployment_uri, "version.deploymentUri"),
         *_machine(draft),
         *_scaling(draft),
-        *(Violation(f"version.{name}", _refusal(name, draft)) for name in draft.refused),
+        *(Violation(f"version.{name}", _REFUSED[name]) for name in draft.refused),
     ]
     return beside(draft.unreadable, found)
 
@@ -118,7 +123,9 @@ def scaling_of(draft: VersionDraft) -> tuple[Scaling, int]:
     return Scaling.DEFAULT, 1
 
 
-def version_from(draft: VersionDraft, model: ModelName, *, uid: str, now: datetime) -> Version:
+def version_from(
+    draft: VersionDraft, model: ModelName, catalogue: RuntimeCatalogue = _NO_RUNTIMES, *, uid: str, now: datetime
+) -> Version:
     """Return the new version that a draft without violations describes."""
     scaling, nodes = scaling_of(draft)
     return Version(
@@ -130,6 +137,7 @@ def version_from(draft: VersionDraft, model: ModelName, *, uid: str, now: dateti
             deployment_uri=draft.deployment_uri,
             machine_type=draft.machine_type,
             accelerators=draft.accelerators,
+            runtime=runtime_spec(draft.runtime, catalogue) if draft.is_of_files else None,
         ),
         create_time=now,
         nodes=nodes,
@@ -154,17 +162,19 @@ def _name(draft: VersionDraft) -> Iterator[Violation]:
         yield Violation("version.name", problem)
 
 
-def _refusal(name: str, draft: VersionDraft) -> str:
-    if name in _FRAMEWORK_FIELDS and draft.container is not None:
-        return "It cannot be set together with `container`; leave it out."
-    return _REFUSED[name]
-
-
-def _container(draft: VersionDraft) -> Iterator[Violation]:
-    if draft.container is None:
-        yield Violation("version.container", "It is missing; name the image that serves the model in `image`.")
+def _container(draft: VersionDraft, catalogue: RuntimeCatalogue) -> Iterator[Violation]:
+    if draft.is_of_files:
+        yield from runtime_violations(draft.runtime, draft.deployment_uri, catalogue, "version")
+    elif draft.container is None:
+        yield Violation(
+            "version.container",
+            "It is missing; name the image that serves the model in `image`,"
+            " or leave it out and name the model's files in `deploymentUri`.",
+        )
     else:
         yield from container_violations(draft.container, "version.container")
+        for name in draft.runtime.stated:
+            yield Violation(f"version.{name}", "It cannot be set together with `container`; leave it out.")
 
 
 def _routes(draft: VersionDraft, model: ModelName) -> Iterator[Violation]:
@@ -182,29 +192,6 @@ def _routes(draft: VersionDraft, model: ModelName) -> Iterator[Violation]:
         version = version_from(draft, model, uid="", now=datetime.min)
         yield from expanded_route_violations(predict_route(version), "version.routes.predict")
         yield from expanded_route_violations(health_route(version), "version.routes.health")
-
-
-def _deployment_uri(uri: str) -> Iterator[Violation]:
-    path = "version.deploymentUri"
-    if not uri:
-        return
-    scheme, separator, rest = uri.partition("://")
-    shown = re.sub(r"[\x00-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", uri[:80])
-    if len(uri) > MAX_URI:
-        yield Violation(path, f"It has {len(uri)} characters; at most {MAX_URI} are allowed.")
-    elif re.search(r"[\x00-\x1f\x7f]", uri):
-        yield Violation(path, f"`{shown}` has control characters.")
-    elif uri.startswith("/"):
-        return
-    elif not separator:
-        yield Violation(path, f"`{shown}` is neither an absolute path nor a URI such as `gs://bucket/folder`.")
-    elif scheme not in SCHEMES:
-        known = ", ".join(f"{name}://" for name in SCHEMES)
-        yield Violation(path, f"`{shown}` has an unknown scheme; use an absolute path or one of {known}.")
-    elif scheme == "file" and not rest.startswith("/"):
-        yield Violation(path, f"`{shown}` needs an absolute path: `file:///folder`.")
-    elif not rest or (rest.startswith("/") and scheme != "file"):
-        yield Violation(path, f"`{shown}` names no bucket or host after `{scheme}://`.")
 
 
 def _machine(draft: VersionDraft) -> Iterator[Violation]:

@@ -10,6 +10,7 @@ from modelport.control.default_version import require_serving, takes_default
 from modelport.control.etags import require_etag
 from modelport.control.filters import parse_filter
 from modelport.control.operations import OperationView, default_of, start, view
+from modelport.control.runtime_catalogue import RuntimeCatalogue
 from modelport.control.version_changes import changed, parse_changes
 from modelport.control.version_rules import VersionDraft, version_from, version_violations
 from modelport.core.errors import AlreadyExists, InvalidArgument, VersionBusy, VersionIsDefault
@@ -22,7 +23,9 @@ _FIELDS: dict[str, Callable[[Version], str | None]] = {
     "description": lambda version: version.description,
     "state": lambda version: version.state.value,
     "machineType": lambda version: version.spec.machine_type or None,
-    "container.image": lambda version: version.spec.container.image,
+    "container.image": lambda version: version.spec.container.image or None,
+    "framework": lambda version: version.framework or None,
+    "runtimeVersion": lambda version: version.spec.runtime.runtime_version if version.spec.runtime else None,
 }
 _BUSY = (VersionState.CREATING, VersionState.DELETING, VersionState.UPDATING)
 
@@ -44,25 +47,27 @@ class Versions:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         notify: Callable[[VersionName], None],
+        catalogue: RuntimeCatalogue,
     ) -> None:
         self._store = store
         self._now = now
         self._new_id = new_id
         self._notify = notify
+        self._catalogue = catalogue
 
     async def create(self, model_name: ModelName, draft: VersionDraft) -> OperationView:
         """Insert a version that is to serve. Raises InvalidArgument with all violations, ModelNotFound, AlreadyExists.
 
         It becomes the default when its model has none, or only one that failed.
         """
-        if violations := version_violations(draft, model_name):
+        if violations := version_violations(draft, model_name, self._catalogue):
             # Both may be true; a missing model is the bigger mistake.
             await self._store.read(lambda tx: tx.get(Model, model_name))
             raise InvalidArgument.listing(violations)
 
         def write(tx: Tx) -> OperationView:
             model = tx.get(Model, model_name)
-            version = version_from(draft, model_name, uid=self._new_id(), now=self._now())
+            version = version_from(draft, model_name, self._catalogue, uid=self._new_id(), now=self._now())
             if tx.find(Version, version.name) is not None:
                 raise AlreadyExists.same_name("version")
             tx.insert(version)

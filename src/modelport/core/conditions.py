@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+# The reason of ImagePinned where the image is an environment: the message names its libraries.
+INSTALLED = "LIBRARIES_INSTALLED"
+
 
 class ConditionType(StrEnum):
     """The steps of a version in the order in which they turn true."""

@@ -41,14 +41,37 @@ class RouteMap:
 
 
 @dataclass(frozen=True)
+class RuntimeSpec:
+    """A version that modelport's own server serves: which libraries, and which code beside the model.
+
+    Attributes:
+        runtime_version: name in the catalogue of runtime versions.
+        framework: a `core.frameworks.Framework`; empty where the model's files are to tell.
+        python_version: such as `3.11`; empty for the Python that the driver has.
+        package_uris: wheels and source distributions to install, in this order.
+        prediction_class: `MODULE.CLASS` of a custom prediction routine; empty without one.
+    """
+
+    runtime_version: str
+    framework: str = ""
+    python_version: str = ""
+    package_uris: tuple[str, ...] = ()
+    prediction_class: str = ""
+
+
+@dataclass(frozen=True)
 class VersionSpec:
-    """What a version is, for ever: nothing in here changes after create."""
+    """What a version is, for ever: nothing in here changes after create.
+
+    With a `runtime` there is no container of the user's, and `container` is empty.
+    """
 
     container: ContainerSpec
     routes: RouteMap = RouteMap()
     deployment_uri: str = ""
     machine_type: str = ""
     accelerators: Accelerators | None = None
+    runtime: RuntimeSpec | None = None
 
 
 class Scaling(StrEnum):
@@ -83,6 +106,7 @@ class VersionStatus:
     Attributes:
         image: pinned reference, once known.
         artifact: digest of the copied artifacts, once known.
+        framework: the framework that the model's files are of, once known; empty where the version has a container.
         error: why the version is FAILED.
         observed_generation: the generation that this status speaks of.
         ready_time: when it became READY first.
@@ -94,6 +118,7 @@ class VersionStatus:
     conditions: tuple[Condition, ...] = ()
     image: str = ""
     artifact: str = ""
+    framework: str = ""
     error: Status | None = None
     observed_generation: int = 0
     ready_replicas: int = 0
@@ -134,6 +159,11 @@ class Version:
     generation: int = 1
     status: VersionStatus = VersionStatus()
     revision: int = 0
+
+    @property
+    def framework(self) -> str:
+        """Return the framework that was asked for, or else found; empty with a container, and while unknown."""
+        return (self.spec.runtime.framework if self.spec.runtime else "") or self.status.framework
 
     @property
     def state(self) -> VersionState:

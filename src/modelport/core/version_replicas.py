@@ -10,6 +10,9 @@ from modelport.core.names import project_number, replica_name
 from modelport.core.replicas import EnvVar, ReplicaSpec, Resources
 from modelport.core.resources import Version
 
+# `python` is the one of the environment that was built for the version.
+_SERVER = ("python", "-m", "modelport.server")
+
 
 def default_health_route(version: Version) -> str:
     """Return the health route of the original API where the version names none."""
@@ -22,7 +25,7 @@ def _variables(version: Version) -> dict[str, str]:
         "AIP_PROJECT_NUMBER": str(project_number(version.name.project)),
         "AIP_MODEL_NAME": version.name.model,
         "AIP_VERSION_NAME": version.name.version,
-        "AIP_FRAMEWORK": "CUSTOM_CONTAINER",
+        "AIP_FRAMEWORK": version.framework if spec.runtime else "CUSTOM_CONTAINER",
         "AIP_MODE_VERSION": "1.0.0",
     }
     if spec.machine_type:
@@ -61,22 +64,32 @@ def aip_variables(version: Version) -> tuple[EnvVar, ...]:
     return tuple(EnvVar(name, value) for name, value in variables.items())
 
 
+def _server_variables(version: Version) -> tuple[EnvVar, ...]:
+    """Return what modelport's own server is told beyond the container contract."""
+    runtime = version.spec.runtime
+    if runtime is None:
+        return ()
+    if runtime.prediction_class:
+        return (EnvVar("MODELPORT_SERVER_PREDICTOR", runtime.prediction_class),)
+    return (EnvVar("MODELPORT_SERVER_FRAMEWORK", version.framework),)
+
+
 def replica_names(version: Version) -> tuple[str, ...]:
     """Return the names of the replicas that the version wants, in order."""
     return tuple(replica_name(version.name, version.uid, index) for index in range(version.nodes))
 
 
 def replica_spec(version: Version, index: int, *, attempt: int, model_dir: PurePosixPath | None) -> ReplicaSpec:
-    """Return what a driver needs to run one replica of a version whose image is pinned."""
+    """Return what a driver needs to run one replica of a version whose image or environment is there."""
     machine = MACHINE_TYPES.get(version.spec.machine_type)
     container = version.spec.container
     return ReplicaSpec(
         name=replica_name(version.name, version.uid, index),
         owner=str(version.name),
         image=version.status.image,
-        command=container.command,
+        command=_SERVER if version.spec.runtime else container.command,
         args=container.args,
-        env=container.env,
+        env=(*container.env, *_server_variables(version)),
         aip=aip_variables(version),
         port=container.port,
         model_dir=model_dir,

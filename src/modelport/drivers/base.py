@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from modelport.core.environments import Environment
 from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
 
@@ -36,7 +37,7 @@ class DriverHealth:
 
 
 class Driver(Protocol):
-    """Seven verbs that run replicas, three that look closely, and a close.
+    """Nine verbs that run replicas, three that look closely, and a close.
 
     `list()` is the truth; `events()` is a hint that may lose entries. What looks closely never raises: a fact that
     cannot be had is None.
@@ -54,6 +55,24 @@ class Driver(Protocol):
         Raises:
             ImageNotFound, ImageUnauthorized, NoSpace: asking again would give the same answer.
             EngineUnreachable: it may work later.
+        """
+        ...
+
+    async def environment(self, environment: Environment) -> str:
+        """Return an immutable reference to an image that has an environment; build it where there is none yet.
+
+        `python` in a replica's command is then the environment's own, as pinned and installed.
+
+        Raises:
+            EnvironmentBuildFailed: something cannot be installed; ends with the installer's last lines.
+            EngineUnreachable, NoSpace: it may work later.
+        """
+        ...
+
+    async def prune(self, keep: frozenset[str]) -> None:
+        """Remove environments that `environment` built and whose reference is not in `keep`.
+
+        Those that were asked for within the last day stay: a version may be about to need one, or need it again.
         """
         ...
 

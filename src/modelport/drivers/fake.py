@@ -32,6 +32,7 @@ import anyio
 import anyio.to_thread
 
 from modelport.core.environment import Invocation, invocation
+from modelport.core.environments import Environment
 from modelport.core.errors import ImageNotFound
 from modelport.core.facts import HostFacts, ImageFacts, ListeningSocket, ReplicaFacts
 from modelport.core.replicas import Address, Exit, LogLine, Replica, ReplicaSpec, ReplicaState
@@ -72,6 +73,13 @@ class FakeDriver:
         """Return `image`, which never changes its meaning."""
         _Script.parse(image)
         return image
+
+    async def environment(self, environment: Environment) -> str:
+        """Return an image that serves, whatever is to be installed."""
+        return "fake:ok"
+
+    async def prune(self, keep: frozenset[str]) -> None:
+        """Do nothing: nothing was built."""
 
     async def list(self) -> list[Replica]:
         """Return every replica, running or dead."""

@@ -27,10 +27,11 @@ import anyio
 import anyio.to_thread
 
 from modelport.core.environment import invocation
+from modelport.core.environments import Environment
 from modelport.core.errors import EngineUnreachable, Error, InvalidArgument, NoSpace, ReplicaCannotStart
 from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
-from modelport.drivers import process_facts, process_folder
+from modelport.drivers import process_facts, process_folder, python_environment
 from modelport.drivers.base import DriverHealth, DriverState
 from modelport.drivers.log_files import read_logs
 from modelport.drivers.process_command import Folder, command_line, environment
@@ -39,6 +40,7 @@ from modelport.drivers.process_shims import MARKER, free_port, remove, signal_sh
 
 _STOP_MARGIN_S = 5.0  # what a shim may need beyond the grace before it is killed itself
 _WATCH_PERIOD_S = 0.1
+_UNUSED_S = 24 * 3600.0  # how long an environment that no version uses is kept for the next one
 _LOCK_CHECKS_EVERY = 5  # watching periods; a killed shim writes nothing, only its lock shows it
 
 
@@ -48,6 +50,8 @@ class ProcessDriver:
     Args:
         directory: one folder for each replica; made when it is missing. On a local disk: locks must work.
         log_dir: one folder of logs for each replica.
+        environment_dir: one folder for each environment that was built.
+        prunes_environments: whether they belong to this installation alone.
         log_bytes: size at which a log file rotates.
         log_files: log files kept for each replica.
         snapshot: copies a folder to where it never changes and returns that place; the same content, the same place.
@@ -63,7 +67,9 @@ class ProcessDriver:
         directory: Path,
         *,
         log_dir: Path,
+        environment_dir: Path,
         snapshot: Callable[[Path], Awaitable[Path]],
+        prunes_environments: bool = True,
         log_bytes: int = 10 * 1024**2,
         log_files: int = 3,
         local_roots: Collection[Path] = (Path("/"),),
@@ -72,6 +78,8 @@ class ProcessDriver:
     ) -> None:
         self._directory = directory
         self._log_dir = log_dir
+        self._environment_dir = environment_dir
+        self._prunes_environments = prunes_environments
         self._snapshot = snapshot
         self._log_bytes = log_bytes
         self._log_files = log_files
@@ -101,6 +109,17 @@ class ProcessDriver:
         """Copy the folder and return the copy as file:///PATH."""
         folder = await anyio.to_thread.run_sync(resolve_image, image, self._local_roots)
         return (await self._snapshot(folder)).as_uri()
+
+    async def environment(self, environment: Environment) -> str:
+        """Build a virtual environment and return its folder as file:///PATH."""
+        python = await anyio.to_thread.run_sync(python_environment.find_python, environment.python)
+        return (await python_environment.build(self._environment_dir, environment, python=python)).as_uri()
+
+    async def prune(self, keep: frozenset[str]) -> None:
+        """Remove virtual environments that are neither in `keep` nor were asked for within the last day."""
+        if self._prunes_environments:
+            digests = frozenset(image.rpartition("/")[2] for image in keep)
+            await python_environment.prune(self._environment_dir, digests, unused_s=_UNUSED_S)
 
     async def list(self) -> list[Replica]:
         """Return every replica, running or dead."""

@@ -12,6 +12,7 @@ from modelport.control.etags import etag
 from modelport.control.model_rules import ModelDraft
 from modelport.control.models import ModelView
 from modelport.control.operations import OperationView, target_model
+from modelport.control.runtime_rules import RuntimeDraft
 from modelport.control.version_rules import AutoScaling, VersionDraft
 from modelport.core.errors import Status
 from modelport.core.names import project_number
@@ -55,6 +56,7 @@ def version_draft(parsed: Parsed[messages.Version]) -> VersionDraft:
         deployment_uri=sent.deployment_uri or "",
         container=None if sent.container is None else _container(sent.container),
         routes=None if sent.routes is None else RouteMap(sent.routes.predict or "", sent.routes.health or ""),
+        runtime=_runtime(sent),
         machine_type=sent.machine_type or "",
         accelerators=None if gpu is None else Accelerators(gpu.count or 0, gpu.type or ""),
         auto_scaling=None if auto is None else AutoScaling(auto.min_nodes, auto.max_nodes, bool(auto.metrics)),
@@ -74,13 +76,18 @@ def _container(sent: messages.ContainerSpec) -> ContainerSpec:
     )
 
 
+def _runtime(sent: messages.Version) -> RuntimeDraft:
+    return RuntimeDraft(
+        framework="" if sent.framework == "FRAMEWORK_UNSPECIFIED" else sent.framework or "",
+        runtime_version=sent.runtime_version or "",
+        python_version=sent.python_version or "",
+        package_uris=tuple(sent.package_uris or ()),
+        prediction_class=sent.prediction_class or "",
+    )
+
+
 def _refused(sent: messages.Version) -> tuple[str, ...]:
     stated = {
-        "framework": sent.framework not in (None, "", "FRAMEWORK_UNSPECIFIED"),
-        "runtimeVersion": bool(sent.runtime_version),
-        "pythonVersion": bool(sent.python_version),
-        "packageUris": bool(sent.package_uris),
-        "predictionClass": bool(sent.prediction_class),
         "serviceAccount": bool(sent.service_account),
         "explanationConfig": sent.explanation_config is not None,
         "requestLoggingConfig": sent.request_logging_config is not None,
@@ -105,20 +112,14 @@ def model_message(view: ModelView) -> messages.Model:
 
 def version_message(version: Version, *, is_default: bool) -> messages.Version:
     """Return a version as the API shows it."""
-    spec, container = version.spec, version.spec.container
+    spec, runtime = version.spec, version.spec.runtime
     failure = version.status.error if version.state is VersionState.FAILED else None
     return messages.Version(
         name=str(version.name),
         description=version.description or None,
         is_default=is_default or None,
         deployment_uri=spec.deployment_uri or None,
-        container=messages.ContainerSpec(
-            image=container.image,
-            command=list(container.command) or None,
-            args=list(container.args) or None,
-            env=[messages.EnvVar(name=v.name, value=v.value) for v in container.env] or None,
-            ports=[messages.ContainerPort(container_port=port) for port in container.ports] or None,
-        ),
+        container=None if runtime else _container_message(spec.container),
         routes=_routes(spec.routes),
         machine_type=spec.machine_type or None,
         accelerator_config=_accelerators(spec.accelerators),
@@ -129,6 +130,21 @@ def version_message(version: Version, *, is_default: bool) -> messages.Version:
         error_message=failure.message if failure else None,
         create_time=timestamp(version.create_time),
         etag=etag(version),
+        framework=version.framework or None,
+        runtime_version=runtime.runtime_version if runtime else None,
+        python_version=(runtime.python_version or None) if runtime else None,
+        package_uris=(list(runtime.package_uris) or None) if runtime else None,
+        prediction_class=(runtime.prediction_class or None) if runtime else None,
+    )
+
+
+def _container_message(container: ContainerSpec) -> messages.ContainerSpec:
+    return messages.ContainerSpec(
+        image=container.image,
+        command=list(container.command) or None,
+        args=list(container.args) or None,
+        env=[messages.EnvVar(name=v.name, value=v.value) for v in container.env] or None,
+        ports=[messages.ContainerPort(container_port=port) for port in container.ports] or None,
     )
 
 
