@@ -65,7 +65,9 @@ async def unchanged(folder: Path) -> Path:
 
 @pytest.fixture
 async def driver(tmp_path: Path) -> AsyncIterator[ProcessDriver]:
-    driver = ProcessDriver(tmp_path / "replicas", log_dir=tmp_path / "logs", snapshot=unchanged)
+    driver = ProcessDriver(
+        tmp_path / "replicas", log_dir=tmp_path / "logs", environment_dir=tmp_path / "envs", snapshot=unchanged
+    )
     yield driver
     for replica in await driver.list():
         await driver.stop(replica.name, grace_s=0)

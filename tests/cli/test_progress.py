@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 
 from modelport.cli.progress import pending, ready, seconds, stuck, turned
+from modelport.core.conditions import INSTALLED
 
 CREATED = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC)
 NAME = "projects/demo/models/churn/versions/v20261121_1"
@@ -94,3 +95,18 @@ def test_what_is_waited_for_is_the_first_step_that_is_not_true() -> None:
 
 def test_durations_read_as_people_say_them() -> None:
     assert [seconds(one) for one in (0.04, 9.94, 41.2, 125)] == ["0.0 s", "9.9 s", "41 s", "2 min 5 s"]
+
+
+def test_installed_libraries_are_not_called_an_image() -> None:
+    done = {**condition("ImagePinned", 31, "scikit-learn 1.9.1 (runtime version 2026.11)"), "reason": INSTALLED}
+
+    (line,) = turned((), [done], CREATED)
+    assert str(line).startswith("  image     installed scikit-learn 1.9.1 (runtime version 2026.11)")
+
+
+def test_what_takes_long_says_how_far_it_is() -> None:
+    copying = condition("ArtifactsCopied", 1, "3 of 9 files, 10 of 90 bytes", status="False")
+    installing = condition("ImagePinned", 2, "installing scikit-learn 1.9.1", status="False")
+
+    assert pending([copying]) == "copying the artifacts: 3 of 9 files, 10 of 90 bytes"
+    assert pending([installing, copying]) == "installing scikit-learn 1.9.1"

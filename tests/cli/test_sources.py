@@ -3,7 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from modelport.cli.sources import Overrides, Source, model_id, next_version_id, override, plan, with_image
+from modelport.cli.sources import (
+    Overrides,
+    Source,
+    chosen_driver,
+    model_id,
+    next_version_id,
+    override,
+    plan,
+    with_image,
+)
 from modelport.cli.specs import FolderSpec
 from modelport.cli.usage import UsageProblem
 
@@ -116,3 +125,83 @@ def test_version_names_count_up_within_a_day() -> None:
 
     assert next_version_id(set(), today) == "v20261121_1"
     assert next_version_id({"v20261121_1", "v20261121_3", "v1"}, today) == "v20261121_2"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "iris"
+    path.mkdir()
+    (path / "model.joblib").touch()
+    return path
+
+
+@pytest.mark.parametrize("driver", ["docker", "process"])
+def test_a_folder_of_model_files_is_served_by_modelports_own_server(model: Path, driver: str) -> None:
+    source = plan(str(model), FolderSpec({"labels": {"a": "b"}}), driver=driver)
+
+    assert source.version == {"labels": {"a": "b"}, "deploymentUri": str(model)}
+    assert source.note == "SCIKIT_LEARN model recognised by model.joblib"
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "serve.py"])
+def test_a_folder_with_a_program_is_not_taken_for_model_files(model: Path, file: str) -> None:
+    (model / file).write_text("FROM scratch")
+
+    assert plan(str(model), EMPTY, driver="process").version == {"container": {"image": str(model)}}
+
+
+def test_a_spec_with_a_container_keeps_its_folder_an_image(model: Path) -> None:
+    spec = FolderSpec({"container": {"command": ["serve"]}})
+
+    assert plan(str(model), spec, driver="process").version["container"]["image"] == str(model)
+
+
+def test_a_framework_that_is_named_outweighs_a_program(model: Path) -> None:
+    (model / "main.py").touch()
+    options = Overrides(
+        framework="sklearn",
+        runtime_version="2026.11",
+        python_version="3.11",
+        packages=("/srv/code-1.whl",),
+        prediction_class="code.Predictor",
+    )
+    source = override(plan(str(model), EMPTY, options, driver="process"), options)
+
+    assert source.version == {
+        "deploymentUri": str(model),
+        "framework": "SCIKIT_LEARN",
+        "runtimeVersion": "2026.11",
+        "pythonVersion": "3.11",
+        "packageUris": ["/srv/code-1.whl"],
+        "predictionClass": "code.Predictor",
+        "machineType": "n1-standard-2",
+    }
+
+
+def test_options_replace_fields_of_the_runtime_in_either_spelling(model: Path) -> None:
+    spec = FolderSpec({"framework": "XGBOOST", "runtime_version": "1", "deployment_uri": "gs://b/m"})
+    options = Overrides(runtime_version="2")
+
+    version = override(plan(str(model), spec, options, driver="docker"), options).version
+    assert version == {
+        "framework": "XGBOOST",
+        "runtimeVersion": "2",
+        "deployment_uri": "gs://b/m",
+        "machineType": "n1-standard-2",
+    }
+
+
+def test_model_files_in_a_store_are_named_by_their_uri() -> None:
+    assert plan("gs://b/iris", EMPTY, driver="docker").version == {"deploymentUri": "gs://b/iris"}
+    assert model_id("gs://b/iris") == "iris"
+
+
+def test_an_image_has_no_framework() -> None:
+    with pytest.raises(UsageProblem, match="neither a folder with model files nor a URI"):
+        plan("registry/iris:1", EMPTY, Overrides(framework="sklearn"), driver="docker")
+
+
+def test_model_files_are_tried_where_the_platform_would_run_them(model: Path) -> None:
+    assert chosen_driver(str(model), EMPTY, driver="auto", engine=True) == "docker"
+    assert chosen_driver(str(model), EMPTY, driver="auto", engine=False) == "process"
+    assert chosen_driver(str(model), EMPTY, driver="process", engine=True) == "process"

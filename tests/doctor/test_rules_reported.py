@@ -34,6 +34,8 @@ def cause(reason: str, error: str, hint: str = "", image: str = IMAGE, driver: s
         ("IMAGE_NOT_FOUND", "could not be pulled: unauthorized: authentication required", "IMAGE_UNAUTHORIZED"),
         ("IMAGE_UNAUTHORIZED", "The container engine could not pull image `x`: 401", "IMAGE_UNAUTHORIZED"),
         ("IMAGE_BUILD_FAILED", "The Dockerfile could not be built: exit status 7", "IMAGE_BUILD_FAILED"),
+        ("ENVIRONMENT_BUILD_FAILED", "pip cannot install the libraries: ERROR: x", "ENVIRONMENT_BUILD_FAILED"),
+        ("MODEL_CANNOT_BE_LOADED", "No framework is known for the files in `/x`: a.bin", "MODEL_CANNOT_BE_LOADED"),
         ("ARTIFACT_NOT_FOUND", "`gs://bucket/iris` names no object", "ARTIFACT_NOT_FOUND"),
         ("ARTIFACT_UNAUTHORIZED", "`gs://bucket/iris` may not be read", "ARTIFACT_UNAUTHORIZED"),
         ("ARTIFACT_REFUSED", "`gs://bucket/iris` has 120,000 files; at most 10,000", "ARTIFACT_REFUSED"),

@@ -12,7 +12,7 @@ import anyio
 from modelport.api.ml_v1 import messages
 from modelport.api.ml_v1.convert import version_draft
 from modelport.api.ml_v1.reading import parse
-from modelport.build import utc_now
+from modelport.build import catalogue_of, utc_now
 from modelport.check.rehearsal import Rehearsal
 from modelport.check.report import Report, Stage, StageName
 from modelport.check.stages import Stages
@@ -23,6 +23,7 @@ from modelport.control.artifact_tree import artifact_tree
 from modelport.control.health import ProbeRules
 from modelport.control.investigation import Circumstances
 from modelport.control.probe import Prober
+from modelport.control.runtimes import described, find_framework
 from modelport.control.version_rules import version_from, version_violations
 from modelport.core.errors import Error, InvalidArgument, listed
 from modelport.core.facts import HostFacts
@@ -41,6 +42,9 @@ from modelport.settings import Settings
 _MODEL = ModelName("check", "model")
 _VERSION = "v1"
 _PROBE_PERIOD_S = 0.15
+
+# The version and its circumstances as a step leaves them, and what it did in a few words; None for nothing.
+_Step = tuple[Version, Circumstances, str | None]
 
 
 async def check(
@@ -92,9 +96,10 @@ class _Examination:
     async def run(self, driver_name: str, *, egress: bool) -> Evidence:
         """Return the evidence as far as the stages got."""
         draft = version_draft(parse({"name": _VERSION, **self._subject.version}, messages.Version, "version"))
-        version = version_from(draft, _MODEL, uid="check", now=self._start)
+        catalogue = catalogue_of(self._settings)
+        version = version_from(draft, _MODEL, catalogue, uid="check", now=self._start)
         circumstances = Circumstances(str(version.name), driver_name, self._spec(version))
-        if violations := version_violations(draft, _MODEL):
+        if violations := version_violations(draft, _MODEL, catalogue):
             error = InvalidArgument(listed(violations), violations=violations)
             return self._failure(circumstances, Phase.SPEC, StageName.SPEC, error)
         self.stages.passed(StageName.SPEC)
@@ -121,28 +126,18 @@ class _Examination:
 
     async def _on(self, place: Workspace, version: Version, circumstances: Circumstances) -> Evidence:
         driver = place.driver
-        self._on_status("finding the image")
-        try:
-            pinned = await driver.pin(version.spec.container.image)
-        except Error as error:
-            return self._failure(circumstances, Phase.IMAGE, StageName.IMAGE, error)
-        image = await driver.image_facts(pinned)
-        circumstances = replace(circumstances, image=image)
-        platform = f"{image.os or 'linux'}/{image.architecture}" if image and image.architecture else ""
-        self.stages.passed(StageName.IMAGE, platform)
-
-        version = replace(version, status=replace(version.status, image=pinned))
-        model_dir = None
-        if version.spec.deployment_uri:
-            self._on_status("copying the artifacts")
+        steps = [(Phase.IMAGE, StageName.IMAGE, self._pin), (Phase.ARTIFACTS, StageName.ARTIFACTS, self._copy)]
+        if version.spec.runtime is not None:  # its files come first: they may have to tell which libraries it needs
+            steps = [steps[1], (Phase.IMAGE, StageName.IMAGE, self._install)]
+        for phase, stage, step in steps:
             try:
-                artifact = await place.artifacts.fetch(version.spec.deployment_uri)
+                version, circumstances, text = await step(place, version, circumstances)
             except Error as error:
-                return self._failure(circumstances, Phase.ARTIFACTS, StageName.ARTIFACTS, error)
-            self.stages.passed(StageName.ARTIFACTS, f"{artifact.files} files, {artifact.bytes} bytes")
-            model_dir = PurePosixPath(artifact.path)
-            tree = await artifact_tree(version.spec.deployment_uri, artifact, driver.storage_uri(model_dir))
-            circumstances = replace(circumstances, artifacts=tree)
+                return self._failure(circumstances, phase, stage, error)
+            if text is not None:
+                self.stages.passed(stage, text)
+        artifact = place.artifacts.open(version.status.artifact)
+        model_dir = PurePosixPath(artifact.path) if artifact else None
         spec = replica_spec(version, 0, attempt=1, model_dir=model_dir)
         storage_uri = driver.storage_uri(model_dir) if model_dir else ""
         circumstances = replace(circumstances, spec=self._spec(version, storage_uri))
@@ -156,6 +151,33 @@ class _Examination:
             finally:
                 with anyio.CancelScope(shield=True), suppress(Error):
                     await driver.stop(spec.name, grace_s=0)
+
+    async def _pin(self, place: Workspace, version: Version, circumstances: Circumstances) -> _Step:
+        self._on_status("finding the image")
+        version = _with_status(version, image=await place.driver.pin(version.spec.container.image))
+        image = await place.driver.image_facts(version.status.image)
+        platform = f"{image.os or 'linux'}/{image.architecture}" if image and image.architecture else ""
+        return version, replace(circumstances, image=image), platform
+
+    async def _install(self, place: Workspace, version: Version, circumstances: Circumstances) -> _Step:
+        artifact = place.artifacts.open(version.status.artifact)
+        names = [path.name for path in artifact.path.iterdir()] if artifact else []
+        framework = find_framework(version, names)
+        libraries = described(version, framework, place.runtimes.catalogue)
+        self._on_status(f"installing {libraries}")
+        environment = await place.runtimes.environment(version, framework)
+        image = await place.driver.environment(environment)
+        return _with_status(version, image=image, framework=framework or ""), circumstances, libraries
+
+    async def _copy(self, place: Workspace, version: Version, circumstances: Circumstances) -> _Step:
+        uri = version.spec.deployment_uri
+        if not uri:
+            return version, circumstances, None
+        self._on_status("copying the artifacts")
+        artifact = await place.artifacts.fetch(uri)
+        tree = await artifact_tree(uri, artifact, place.driver.storage_uri(PurePosixPath(artifact.path)))
+        text = f"{artifact.files} files, {artifact.bytes} bytes"
+        return _with_status(version, artifact=artifact.digest), replace(circumstances, artifacts=tree), text
 
     async def _try(self, trial: Trial, driver: Driver) -> Evidence:
         self._on_status("starting the container")
@@ -212,6 +234,10 @@ class _Examination:
     def _spec(self, version: Version, storage_uri: str = "") -> SpecFacts:
         port = version.spec.container.port
         return spec_facts(version, port=port, storage_uri=storage_uri, dockerfile=self._subject.dockerfile)
+
+
+def _with_status(version: Version, **fields: str) -> Version:
+    return replace(version, status=replace(version.status, **fields))  # type: ignore[arg-type]
 
 
 def _address(evidence: Evidence) -> str:

@@ -26,9 +26,9 @@ class Stages:
 
     @property
     def next(self) -> StageName:
-        """Return the stage that is under way."""
-        names = list(StageName)
-        return names[names.index(self._stages[-1].name) + 1] if self._stages else names[0]
+        """Return the stage that is under way: the first of those that nothing was told of."""
+        told = {stage.name for stage in self._stages}
+        return next((name for name in StageName if name not in told), list(StageName)[-1])
 
     @property
     def all(self) -> tuple[Stage, ...]:

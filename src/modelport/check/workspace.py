@@ -12,10 +12,12 @@ from pathlib import Path
 
 from modelport.artifacts.base import ArtifactLimits
 from modelport.artifacts.cache import ArtifactCache
-from modelport.build import build_driver
+from modelport.build import build_driver, build_runtimes
+from modelport.control.runtimes import Runtimes
 from modelport.core.errors import EngineUnreachable
 from modelport.drivers.base import Driver
-from modelport.settings import Settings, engine_socket
+from modelport.engine_socket import engine_socket
+from modelport.settings import Settings
 
 _PATHS = ("/", "file://")
 
@@ -26,6 +28,7 @@ class Workspace:
 
     driver: Driver
     artifacts: ArtifactCache
+    runtimes: Runtimes
     directory: Path
 
 
@@ -34,8 +37,9 @@ async def workspace(settings: Settings, image: str, *, driver: str, egress: bool
     """Make a workspace whose driver can run `image`; nothing in it is seen by a running platform, or sees one.
 
     Args:
-        settings: limits and the engine's socket; the data directory is not touched.
-        image: a folder is run by the process driver where `driver` is auto, anything else by an engine.
+        settings: limits and the engine's socket; of the data directory, only environments are shared.
+        image: a folder is run by the process driver where `driver` is auto, anything else by an engine; empty for a
+            version of files, which an engine runs where there is one.
         driver: auto, docker, process or fake.
         egress: whether a container may open connections to the outside.
 
@@ -43,9 +47,9 @@ async def workspace(settings: Settings, image: str, *, driver: str, egress: bool
         EngineUnreachable: the image needs an engine, and none was found.
     """
     name = driver
-    if name == "auto":
-        name = "process" if image.startswith(_PATHS) else "docker"
     engine = engine_socket(settings.docker_host, os.environ)
+    if name == "auto":
+        name = "process" if image.startswith(_PATHS) or not (image or engine) else "docker"
     if name == "docker" and engine is None:
         raise EngineUnreachable(
             "No container engine was found", hint="Start Docker or Podman, or name its socket in DOCKER_HOST"
@@ -54,7 +58,9 @@ async def workspace(settings: Settings, image: str, *, driver: str, egress: bool
         # Short, for sockets may lie below it.
         temporary = tempfile.TemporaryDirectory(prefix="mp-check-", ignore_cleanup_errors=True)
         directory = Path(stack.enter_context(temporary))
-        own = settings.model_copy(update={"data_dir": directory, "driver": name})
+        # Environments take long to build, and what they are called says all that is in them: they are shared.
+        update = {"data_dir": directory, "driver": name, "environment_dir": settings.environments}
+        own = settings.model_copy(update=update)
         artifacts = ArtifactCache(
             own.cache_dir,
             ArtifactLimits(own.artifact_max_files, own.artifact_max_bytes),
@@ -70,4 +76,4 @@ async def workspace(settings: Settings, image: str, *, driver: str, egress: bool
             network = await stack.enter_async_context(internal_network(engine, f"modelport-{installation}"))
         made = build_driver(own, installation, artifacts, network=network)
         stack.push_async_callback(made.close)
-        yield Workspace(made, artifacts, directory)
+        yield Workspace(made, artifacts, build_runtimes(own, artifacts), directory)

@@ -20,7 +20,9 @@ from modelport.cli.watch import typed, watch
 from modelport.core.errors import AlreadyExists, VersionCannotBecomeReady
 from modelport.sdk.client import Client, Json
 
-TargetArgument = Annotated[str, typer.Argument(metavar="PATH|IMAGE", help="Folder with a Dockerfile, or an image.")]
+TargetArgument = Annotated[
+    str, typer.Argument(metavar="PATH|IMAGE", help="Folder with a Dockerfile or with a model's files, or an image.")
+]
 ModelOption = Annotated[str, typer.Option("--model", metavar="MODEL", help="Default: the folder's or image's name.")]
 VersionOption = Annotated[
     str, typer.Option("--version", metavar="VERSION", help="Default: vYYYYMMDD_N, the next free.")
@@ -43,6 +45,25 @@ UriOption = Annotated[
 ]
 ArtifactsOption = Annotated[
     Path | None, typer.Option("--artifacts", metavar="PATH", help="Model files: a local folder.")
+]
+FrameworkOption = Annotated[
+    str,
+    typer.Option(
+        "--framework", metavar="F", help="Serve the folder's model: sklearn, xgboost … [default: by its files]"
+    ),
+]
+RuntimeOption = Annotated[
+    str, typer.Option("--runtime-version", metavar="V", help="Libraries for --framework. [default: the newest]")
+]
+PythonOption = Annotated[
+    str, typer.Option("--python-version", metavar="X.Y", help="Python for --framework. [default: the one there is]")
+]
+PackageOption = Annotated[
+    list[str] | None,
+    typer.Option("--package", metavar="FILE|URI", help="Code to install: .whl or .tar.gz; repeatable."),
+]
+ClassOption = Annotated[
+    str, typer.Option("--prediction-class", metavar="MODULE.CLASS", help="Your own code around the model.")
 ]
 EnvOption = Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="May be given several times.")]
 CommandOption = Annotated[
@@ -71,6 +92,11 @@ def deploy(
     machine_type: MachineOption = "",
     deployment_uri: UriOption = "",
     artifacts: ArtifactsOption = None,
+    framework: FrameworkOption = "",
+    runtime_version: RuntimeOption = "",
+    python_version: PythonOption = "",
+    package: PackageOption = None,
+    prediction_class: ClassOption = "",
     env: EnvOption = None,
     command: CommandOption = "",
     args: ArgsOption = "",
@@ -82,8 +108,9 @@ def deploy(
 ) -> None:
     """Make a folder or an image answer predictions.
 
-    Builds the folder's Dockerfile where an engine runs, creates model and version, waits until it is READY, makes it
-    the default, and prints a curl command. PATH/modelport.yaml says what a version needs beyond that.
+    Builds the folder's Dockerfile where an engine runs, or serves the model in it; creates model and version, waits
+    until it is READY, makes it the default, and prints a curl command. PATH/modelport.yaml says what a version needs
+    beyond that.
     """
     options = overrides(
         predict_route=predict_route,
@@ -92,6 +119,11 @@ def deploy(
         machine_type=machine_type,
         deployment_uri=deployment_uri,
         artifacts=artifacts,
+        framework=framework,
+        runtime_version=runtime_version,
+        python_version=python_version,
+        package=package,
+        prediction_class=prediction_class,
         env=env,
         command=command,
         args=args,
@@ -102,7 +134,9 @@ def deploy(
     client = session.client_of(name.project)
 
     driver = str(client.status()["driver"]["name"])
-    source = sources.override(sources.plan(target, found, driver=driver), options)
+    source = sources.override(sources.plan(target, found, options, driver=driver), options)
+    if source.note:
+        session.out.progress(str(Line("model", source.note)))
     if source.build:
         source = _build(session, source, name.model, build_args, verbose=verbose)
 
@@ -138,6 +172,11 @@ def overrides(
     machine_type: str,
     deployment_uri: str,
     artifacts: Path | None,
+    framework: str,
+    runtime_version: str,
+    python_version: str,
+    package: list[str] | None,
+    prediction_class: str,
     env: list[str] | None,
     command: str,
     args: str,
@@ -151,6 +190,11 @@ def overrides(
         port=port,
         machine_type=machine_type,
         deployment_uri=str(artifacts.absolute()) if artifacts else deployment_uri,
+        framework=framework,
+        runtime_version=runtime_version,
+        python_version=python_version,
+        packages=tuple(_package(one) for one in package or ()),
+        prediction_class=prediction_class,
         env=tuple(parse_pairs(env or [], "--env").items()),
         command=parse_words(command, "--command"),
         args=parse_words(args, "--args"),
@@ -161,6 +205,14 @@ def curl(endpoint: str, name: str, sample: list[Any] | None) -> str:
     """Return a command that can be pasted into a shell; without a sample it says what to put in."""
     body = json.dumps({"instances": sample}) if sample else '{"instances": [YOUR INSTANCE]}'
     return f"curl -X POST {endpoint}/v1/{name}:predict -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+
+
+def _package(text: str) -> str:
+    if "://" in text:
+        return text
+    if not Path(text).is_file():
+        raise UsageProblem(f"--package `{text}` is not a file", hint="Make one with `python -m build`, or name a URI")
+    return str(Path(text).absolute())
 
 
 def _spec(target: str, file: Path | None) -> FolderSpec:

@@ -57,8 +57,11 @@ def examine(session: Session, request: Request) -> Report:
     driver = request.driver or settings.driver
     source = sources.Source(given.spec.version)
     if given.target:
-        driver = sources.chosen_driver(given.target, given.spec, driver=driver, engine=engine is not None)
-        source = sources.plan(given.target, given.spec, driver=driver)
+        options = request.options
+        driver = sources.chosen_driver(given.target, given.spec, options, driver=driver, engine=engine is not None)
+        source = sources.plan(given.target, given.spec, options, driver=driver)
+        if source.note:
+            session.out.progress(tick("model", source.note, 0.0))
     source = sources.override(source, request.options)
     folder = source.build
     if folder is not None:

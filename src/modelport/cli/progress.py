@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from modelport.cli.output import parse_time
-from modelport.core.conditions import ConditionType, Truth
+from modelport.core.conditions import INSTALLED, ConditionType, Truth
 
 _LABELS = {
     ConditionType.IMAGE_PINNED: ("image", "pinned"),
@@ -27,6 +27,8 @@ _PENDING = {
     ConditionType.HEALTHY: "waiting until it is healthy",
     ConditionType.ROUTED: "publishing the route",
 }
+# What may take long says in its condition how far it is.
+_LONG = {ConditionType.IMAGE_PINNED: "{}", ConditionType.ARTIFACTS_COPIED: "copying the artifacts: {}"}
 _TEXT_WIDTH = 56
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _KEPT_FOLDER = re.compile(r"file://\S*?\b([0-9a-f]{64})\b\S*")
@@ -89,7 +91,11 @@ def ready(name: str, conditions: Sequence[dict[str, Any]], created: datetime, *,
 
 
 def pending(conditions: Sequence[dict[str, Any]]) -> str:
-    """Return what is being waited for now."""
+    """Return what is being waited for now; of what takes long, how far it is."""
+    for step, form in _LONG.items():
+        for one in conditions:
+            if one["type"] == step and one["status"] == Truth.FALSE and one.get("message"):
+                return form.format(one["message"])
     true = {one["type"] for one in conditions if one["status"] == Truth.TRUE}
     return next((text for step, text in _PENDING.items() if step not in true), "finishing")
 
@@ -108,7 +114,7 @@ def _line(condition: dict[str, Any], created: datetime) -> Line:
     # A folder is pinned as a copy in the platform's cache; where that lies is of no interest here.
     text = _DIGEST.sub(r"\1…", _KEPT_FOLDER.sub(r"folder \1", condition.get("message") or ""))
     if step is ConditionType.IMAGE_PINNED and text:
-        text = f"pinned {text}"
+        text = f"{'installed' if condition.get('reason') == INSTALLED else 'pinned'} {text}"
     return Line(label, text or fallback, _since(condition, created))
 
 

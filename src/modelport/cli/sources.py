@@ -1,6 +1,7 @@
 """Sources: decides what a deploy consists of, from what was given and what the platform can run. Pure but for looking.
 
-A folder with a Dockerfile is built where an engine runs; without an engine the folder itself is the image.
+A folder with a Dockerfile is built where an engine runs; without an engine the folder itself is the image. A folder
+that has the files of a model and no program is served by modelport's own server.
 """
 
 from __future__ import annotations
@@ -13,9 +14,19 @@ from typing import Any
 
 from modelport.cli.specs import FolderSpec, kind, looks_like_path
 from modelport.cli.usage import UsageProblem
+from modelport.core.frameworks import Framework, framework_named, framework_of, model_files
 from modelport.core.names import ID_PATTERN
 
 DEFAULT_MACHINE_TYPE = "n1-standard-2"
+_STORES = ("gs://", "s3://", "az://", "http://", "https://")
+# Fields of a version without a container, and how they may be spelt in a spec too.
+_RUNTIME_FIELDS = {
+    "framework": "framework",
+    "runtimeVersion": "runtime_version",
+    "pythonVersion": "python_version",
+    "packageUris": "package_uris",
+    "predictionClass": "prediction_class",
+}
 
 
 @dataclass(frozen=True)
@@ -27,17 +38,39 @@ class Overrides:
     port: int | None = None
     machine_type: str = ""
     deployment_uri: str = ""
+    framework: str = ""
+    runtime_version: str = ""
+    python_version: str = ""
+    packages: tuple[str, ...] = ()
+    prediction_class: str = ""
     env: tuple[tuple[str, str], ...] = ()
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
 
+    @property
+    def runtime(self) -> dict[str, Any]:
+        """Return the fields of a version without a container that are stated."""
+        framework = framework_named(self.framework) or self.framework
+        fields = {
+            "framework": str(framework),
+            "runtimeVersion": self.runtime_version,
+            "pythonVersion": self.python_version,
+            "packageUris": list(self.packages),
+            "predictionClass": self.prediction_class,
+        }
+        return {name: value for name, value in fields.items() if value}
+
 
 @dataclass(frozen=True)
 class Source:
-    """What to deploy: the version's body, and the folder to build first, if one is."""
+    """What to deploy: the version's body, the folder to build first, if one is, and what was made of the folder."""
 
     version: dict[str, Any]
     build: Path | None = None
+    note: str = ""
+
+
+_NOTHING = Overrides()
 
 
 def is_folder(target: str) -> bool:
@@ -47,14 +80,17 @@ def is_folder(target: str) -> bool:
         return True
     if looks_like_path(target) or path.exists():
         raise UsageProblem(
-            f"`{target}` is not a folder", hint="Name a folder with a Dockerfile, or an image such as registry/name:tag"
+            f"`{target}` is not a folder",
+            hint="Name a folder with a Dockerfile or a model, or an image such as registry/name:tag",
         )
     return False
 
 
-def plan(target: str, spec: FolderSpec, *, driver: str) -> Source:
+def plan(target: str, spec: FolderSpec, options: Overrides = _NOTHING, *, driver: str) -> Source:
     """Return what deploying `target` means on a platform with this driver."""
     container = _container(spec.version)
+    if is_of_files(target, spec, options):
+        return _of_files(target, spec, options)
     if not is_folder(target):
         return Source({**spec.version, "container": {**container, "image": target}})
     if container.get("image"):
@@ -65,16 +101,56 @@ def plan(target: str, spec: FolderSpec, *, driver: str) -> Source:
     if not (folder / "Dockerfile").is_file():
         raise UsageProblem(
             f"`{target}` has no Dockerfile, and its spec names no `container.image`",
-            hint="Add a Dockerfile, or deploy an image: modelport deploy IMAGE --model MODEL",
+            hint="Add a Dockerfile, deploy an image: modelport deploy IMAGE --model MODEL; or name the --framework of"
+            " the model in it",
         )
     return Source({**spec.version, "container": container}, build=folder)
 
 
-def chosen_driver(target: str, spec: FolderSpec, *, driver: str, engine: bool) -> str:
+def is_of_files(target: str, spec: FolderSpec, options: Overrides = _NOTHING) -> bool:
+    """Return whether the model's files are deployed without a server: one says so, or a folder looks like that."""
+    names = (*_RUNTIME_FIELDS, *_RUNTIME_FIELDS.values())
+    if options.runtime or any(spec.version.get(name) for name in names):
+        return True
+    if target.startswith(_STORES):
+        return True
+    return not _container(spec.version) and is_folder(target) and _recognised(Path(target)) is not None
+
+
+def _of_files(target: str, spec: FolderSpec, options: Overrides) -> Source:
+    version = dict(spec.version)
+    named = options.deployment_uri or version.get("deploymentUri") or version.get("deployment_uri")
+    if target.startswith(_STORES):
+        version["deploymentUri"] = target
+    elif is_folder(target) and not named:
+        version["deploymentUri"] = str(Path(target).resolve())
+        if not options.framework and not version.get("framework") and (found := _recognised(Path(target))):
+            framework, file = found
+            return Source(version, note=f"{framework} model recognised by {file}")
+    elif not named and not is_folder(target):
+        raise UsageProblem(
+            f"`{target}` is neither a folder with model files nor a URI of some",
+            hint="Name the folder: modelport deploy PATH --framework F; a container image comes with its own server",
+        )
+    return Source(version)
+
+
+def _recognised(folder: Path) -> tuple[Framework, str] | None:
+    """Return the framework whose files a folder has, and the one that tells; None where it has a program too."""
+    names = sorted(path.name for path in folder.iterdir())
+    if "Dockerfile" in names or any(name.endswith(".py") for name in names):
+        return None
+    framework = framework_of(names)
+    return (framework, model_files(names, framework)[0]) if framework else None
+
+
+def chosen_driver(target: str, spec: FolderSpec, options: Overrides = _NOTHING, *, driver: str, engine: bool) -> str:
     """Return on which driver `target` is tried; `auto` where its image alone decides.
 
     A folder is built where there is a Dockerfile and an engine; else it is its own image, for the process driver.
     """
+    if driver == "auto" and is_of_files(target, spec, options):
+        return "docker" if engine else "process"
     if driver != "auto" or not is_folder(target) or _container(spec.version).get("image"):
         return driver
     return "docker" if engine and (Path(target) / "Dockerfile").is_file() else "process"
@@ -115,6 +191,9 @@ def overridden(spec: dict[str, Any], options: Overrides) -> dict[str, Any]:
     if options.deployment_uri:
         version.pop("deployment_uri", None)
         version["deploymentUri"] = options.deployment_uri
+    for name, value in options.runtime.items():
+        version.pop(_RUNTIME_FIELDS[name], None)
+        version[name] = value
     if options.machine_type:
         version.pop("machine_type", None)
         version["machineType"] = options.machine_type

@@ -60,6 +60,7 @@ def folder_spec(written: dict[str, Any], path: Path) -> FolderSpec:
     """Return what the document of a spec file means."""
     document = dict(written)
     sample = document.pop("sample", None)
+    document.pop("server", None)  # what modelport's own server reads, beside the model
     if sample is not None and not isinstance(sample, list):
         raise UsageProblem(f"`sample` in `{path}` is {kind(sample)}; it must be a list of instances")
     return FolderSpec(_anchored(document, path.absolute().parent), sample)
@@ -98,10 +99,17 @@ def _anchored(version: dict[str, Any], folder: Path) -> dict[str, Any]:
     for field in ("deploymentUri", "deployment_uri"):
         if isinstance(uri := version.get(field), str) and uri and "://" not in uri:
             anchored[field] = os.path.normpath(folder / uri)
+    for field in ("packageUris", "package_uris"):
+        if isinstance(uris := version.get(field), list):
+            anchored[field] = [_anchored_path(uri, folder) for uri in uris]
     container = version.get("container")
     if isinstance(container, dict) and isinstance(image := container.get("image"), str) and looks_like_path(image):
         anchored["container"] = {**container, "image": str((folder / Path(image)).resolve())}
     return anchored
+
+
+def _anchored_path(uri: object, folder: Path) -> object:
+    return os.path.normpath(folder / uri) if isinstance(uri, str) and uri and "://" not in uri else uri
 
 
 def looks_like_path(text: str) -> bool:

@@ -200,6 +200,14 @@ CONTROL_PLANE: dict[str, tuple[str, str]] = {
         "A step of the Dockerfile failed, or its base image could not be had.",
         "Read the last lines of the build: they are the step's own.",
     ),
+    "ENVIRONMENT_BUILD_FAILED": (
+        "pip cannot install the libraries of the runtime version, or a package of `packageUris`.",
+        "Read the last lines: they are pip's own. Its index and proxy are those of where `modelport serve` runs.",
+    ),
+    "MODEL_CANNOT_BE_LOADED": (
+        "The files are of no framework that is known, of another one than was named, or of a library that is missing.",
+        "Name `framework`, and the folder in which the model's files themselves lie.",
+    ),
     "DATA_DIR_IN_USE": (
         "`modelport serve` holds its data directory for as long as it lives.",
         "Use the one that runs, stop it, or choose another --data-dir and --listen.",

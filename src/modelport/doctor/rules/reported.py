@@ -156,6 +156,57 @@ def image_build_failed(evidence: Evidence) -> Found | None:
     )
 
 
+@rule("ENVIRONMENT_BUILD_FAILED")
+def environment_build_failed(evidence: Evidence) -> Found | None:
+    """The libraries of a version without a container cannot be installed.
+
+    Symptom: `ERROR: No matching distribution found for …`, `ERROR: ResolutionImpossible`, `Cannot install … because
+    these package versions have conflicting dependencies`, `error: subprocess-exited-with-error` of a `setup.py`.
+
+    Cause: a package of `packageUris` wants other versions than the runtime version pins, or is broken itself; or pip
+    reaches no package index from where modelport runs.
+
+    Proof: the installer's last lines.
+
+    Fix: widen what the package requires, or choose a runtime version that has it; for an index of your own set
+    `PIP_INDEX_URL`, or pip's configuration file, for the control plane.
+    """
+    if evidence.error_reason != "ENVIRONMENT_BUILD_FAILED":
+        return None
+    return reported(
+        evidence,
+        "The libraries of the version cannot be installed.",
+        "The installer says why below.",
+        "Correct the package that is named, or the package index that pip is to use",
+        keep_hint=True,
+    )
+
+
+@rule("MODEL_CANNOT_BE_LOADED")
+def model_cannot_be_loaded(evidence: Evidence) -> Found | None:
+    """Nothing tells which framework the files under deploymentUri are of.
+
+    Symptom: a version without `container` and without `framework`, over a folder such as `model/1/saved_model.pb`, or
+    with files of names of one's own.
+
+    Cause: `framework` was left out, and no file in the folder itself has a usual name or ending; what lies in folders
+    below is not looked at.
+
+    Proof: the names of the files in the folder.
+
+    Fix: set `framework`; or name the folder in which the model's files themselves lie.
+    """
+    if evidence.error_reason != "MODEL_CANNOT_BE_LOADED":
+        return None
+    return reported(
+        evidence,
+        "Nothing tells which framework the model is of.",
+        "No file in the folder has a name that a framework would give it, and `framework` is not set.",
+        "Set `framework`, or name the folder in which the model's files lie",
+        keep_hint=True,
+    )
+
+
 @rule("ARTIFACT_UNAUTHORIZED")
 def artifact_unauthorized(evidence: Evidence) -> Found | None:
     """The artifacts under deploymentUri may not be read.
@@ -242,6 +293,8 @@ RULES: tuple[Rule, ...] = (
     image_unauthorized,
     image_not_found,
     image_build_failed,
+    environment_build_failed,
+    model_cannot_be_loaded,
     artifact_unauthorized,
     artifact_not_found,
     artifact_refused,
