@@ -24,6 +24,8 @@ from modelport.control.preparation import Preparation
 from modelport.control.probe import Prober
 from modelport.control.queue import WorkQueue
 from modelport.control.reconciler import Reconciler, ReconcilerSettings
+from modelport.control.runtime_catalogue import SHIPPED, RuntimeCatalogue, read_catalogue
+from modelport.control.runtimes import Runtimes
 from modelport.control.versions import Versions
 from modelport.core.errors import FailedPrecondition
 from modelport.core.routes import Limits
@@ -31,10 +33,12 @@ from modelport.data_dir import record_driver, recorded_driver
 from modelport.drivers.base import Driver
 from modelport.drivers.fake import FakeDriver
 from modelport.drivers.process import ProcessDriver
+from modelport.engine_socket import engine_socket
 from modelport.gateway.config import GatewayConfig
 from modelport.gateway.haproxy import HAProxyGateway
-from modelport.settings import Settings, engine_socket
+from modelport.settings import Settings
 from modelport.store.store import Store
+from modelport.wheel import write_wheel
 
 _IMAGE_FOLDER_FILES = 100_000
 
@@ -104,8 +108,14 @@ def build(settings: Settings, installation: str) -> Parts:
     queue = WorkQueue()
     fleet = Fleet(driver, changed=queue.add)
     prober = Prober(rules.probe, now=utc_now, changed=queue.add)
+    runtimes = build_runtimes(settings, artifacts)
     preparation = Preparation(
-        store=store, driver=driver, artifacts=artifacts, deadline_s=settings.prepare_deadline_s, now=utc_now
+        store=store,
+        driver=driver,
+        artifacts=artifacts,
+        runtimes=runtimes,
+        deadline_s=settings.prepare_deadline_s,
+        now=utc_now,
     )
     diagnostics = Diagnostics(driver, fleet, prober, artifacts, now=utc_now, changed=queue.add)
     reconciler = Reconciler(
@@ -123,7 +133,7 @@ def build(settings: Settings, installation: str) -> Parts:
     )
     services = Services(
         models=Models(store, utc_now, reconciler.notify),
-        versions=Versions(store, utc_now, lambda: secrets.token_hex(8), reconciler.notify),
+        versions=Versions(store, utc_now, lambda: secrets.token_hex(8), reconciler.notify, runtimes.catalogue),
         operations=Operations(store, utc_now, reconciler.notify),
         inspector=PlatformInspector(
             store=store,
@@ -136,6 +146,16 @@ def build(settings: Settings, installation: str) -> Parts:
         ),
     )
     return Parts(settings, store, driver, preparation, gateway, fleet, prober, diagnostics, reconciler, services)
+
+
+def catalogue_of(settings: Settings) -> RuntimeCatalogue:
+    """Return the runtime versions that there are. Raises FailedPrecondition where the settings name no catalogue."""
+    return read_catalogue(settings.runtime_versions or SHIPPED)
+
+
+def build_runtimes(settings: Settings, artifacts: ArtifactCache) -> Runtimes:
+    """Make what finds the libraries of versions without a container. Raises what `catalogue_of` raises."""
+    return Runtimes(catalogue_of(settings), artifacts, directory=settings.package_dir, write_wheel=write_wheel)
 
 
 def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache, *, network: str = "") -> Driver:
@@ -158,6 +178,7 @@ def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache
     if name == "docker" and engine is not None:
         # Imported where it is used: its HTTP library takes a fifth of the time to start, and many need none of it.
         from modelport.drivers.docker import DockerDriver
+        from modelport.drivers.docker_environment import EnvironmentSettings
 
         return DockerDriver(
             engine,
@@ -169,6 +190,12 @@ def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache
             network=network,
             publish=not network,
             docker_config=Path(os.environ.get("DOCKER_CONFIG") or "~/.docker") / "config.json",
+            environments=EnvironmentSettings(
+                settings.environments,
+                prunes=settings.environment_dir is None,
+                way=settings.runtime_images,
+                base_image=settings.runtime_base_image,
+            ),
         )
     image_limits = ArtifactLimits(_IMAGE_FOLDER_FILES, settings.image_folder_max_bytes)
 
@@ -177,6 +204,8 @@ def build_driver(settings: Settings, installation: str, artifacts: ArtifactCache
 
     return ProcessDriver(
         settings.replica_dir,
+        environment_dir=settings.environments,
+        prunes_environments=settings.environment_dir is None,
         snapshot=snapshot,
         log_dir=settings.log_dir,
         log_bytes=settings.log_bytes,

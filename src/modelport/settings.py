@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DriverName = Literal["auto", "docker", "process", "fake"]
+RuntimeImages = Literal["auto", "base", "host"]
 
 # Unix socket paths end at 108 bytes (104 on macOS); the longest name below the data directory needs 28 of them.
 _MAX_DATA_DIR = 76
@@ -65,6 +64,26 @@ class Settings(BaseSettings):
     image_folder_max_bytes: int = Field(
         default=2 * 1024**3, ge=1, description="Largest folder that the process driver takes as an image."
     )
+    runtime_versions: Path | None = Field(
+        default=None,
+        description="Catalogue of runtime versions (TOML) instead of the one that comes with modelport.",
+    )
+    runtime_base_image: str = Field(
+        default="python:{python}-slim",
+        description="Image on which the docker driver builds environments: Python of the version `{python}`, with venv"
+        " and pip. A pip.conf in it counts.",
+    )
+    runtime_images: RuntimeImages = Field(
+        default="auto",
+        description="How the docker driver makes images of environments. `base`: on the base image; `host`: out of this"
+        " machine's own Python, which needs no registry; `auto`: host where the base image cannot be had.",
+    )
+    environment_dir: Path | None = Field(
+        default=None,
+        description="Folder of the process driver's environments, one for each set of libraries. By default it is part"
+        " of the data directory, and what no version has used for a day is removed; a folder named here is for several"
+        " to share, and nothing is removed.",
+    )
     local_roots: tuple[Path, ...] = Field(
         default=(Path("/"),), description="Folders that local deploymentUri and image paths may lie in."
     )
@@ -73,6 +92,11 @@ class Settings(BaseSettings):
     log_files: int = Field(default=3, ge=1, description="Log files kept for each replica.")
     log_days: int = Field(default=7, ge=0, description="Days that logs of deleted versions are kept.")
     operation_days: int = Field(default=90, ge=1, description="Days that operations are kept after they have ended.")
+
+    @field_validator("runtime_versions", "environment_dir")
+    @classmethod
+    def _expanded(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
 
     @field_validator("data_dir")
     @classmethod
@@ -110,6 +134,16 @@ class Settings(BaseSettings):
         return self.data_dir / "cache"
 
     @property
+    def environments(self) -> Path:
+        """Return the folder in which the process driver keeps the environments that it built."""
+        return self.environment_dir or self.data_dir / "environments"
+
+    @property
+    def package_dir(self) -> Path:
+        """Return the folder in which modelport itself is kept as a package, for environments."""
+        return self.data_dir / "packages"
+
+    @property
     def log_dir(self) -> Path:
         """Return the folder with one folder of logs for each replica."""
         return self.data_dir / "logs"
@@ -128,24 +162,3 @@ class Settings(BaseSettings):
     def api_socket(self) -> Path:
         """Return the Unix socket on which the control plane serves the API to the gateway."""
         return self.data_dir / "api.sock"
-
-
-def engine_socket(settings_docker_host: str, environ: Mapping[str, str]) -> str | None:
-    """Return the URL of the container engine (`unix://…` or `tcp://…`), or None where there is none.
-
-    An explicit setting or DOCKER_HOST is taken as it is; else the usual sockets of Docker and Podman are looked for.
-    """
-    if named := settings_docker_host or environ.get("DOCKER_HOST", ""):
-        return named
-    return next((f"unix://{path}" for path in usual_sockets(environ) if Path(path).is_socket()), None)
-
-
-def usual_sockets(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return where Docker and Podman have their sockets, in the order in which they are looked for."""
-    runtime_dir = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return (
-        "/var/run/docker.sock",
-        f"{runtime_dir}/docker.sock",
-        f"{runtime_dir}/podman/podman.sock",
-        "/run/podman/podman.sock",
-    )

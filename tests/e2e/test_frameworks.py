@@ -27,11 +27,24 @@ _FEATURES, _CLASSES = load_iris(return_X_y=True)
 _ROWS = _FEATURES[::25].tolist()
 
 
-@pytest.fixture(scope="module", params=["process"])
-def mp(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """One platform for all tests of this module: each set of libraries is installed once."""
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Settings of all platforms here: each set of libraries is installed once, whatever runs them."""
     environments = tmp_path_factory.mktemp("environments")
-    with platform(request.param, MODELPORT_ENVIRONMENT_DIR=str(environments), MODELPORT_CREATE_DEADLINE_S="240") as one:
+    return {"MODELPORT_ENVIRONMENT_DIR": str(environments), "MODELPORT_CREATE_DEADLINE_S": "240"}
+
+
+@pytest.fixture(scope="module")
+def mp(settings: dict[str, str]) -> Iterator[Platform]:
+    with platform("process", **settings) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def in_containers(settings: dict[str, str], docker_engine: str) -> Iterator[Platform]:
+    """A platform that makes images of this machine's own Python, as it does where no registry answers."""
+    images = {"MODELPORT_RUNTIME_IMAGES": "host", "DOCKER_HOST": docker_engine}
+    with platform("docker", **settings, **images) as one:
         yield one
 
 
@@ -128,7 +141,22 @@ def trained(frameworks_python: Path, tmp_path: Path) -> Callable[[str], tuple[Pa
 def test_a_model_of_another_framework_predicts_as_it_does_at_home(
     mp: Platform, trained: Callable[[str], tuple[Path, list]], framework: str
 ) -> None:
-    folder, expected = trained(framework)
+    predicts_as_at_home(mp, *trained(framework), framework)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("framework", ["SCIKIT_LEARN", *_TRAINING])
+def test_a_model_is_served_from_a_container_all_the_same(
+    in_containers: Platform, iris: Path, trained: Callable[[str], tuple[Path, list]], framework: str
+) -> None:
+    if framework in _TRAINING:
+        folder, expected = trained(framework)
+    else:
+        folder, expected = iris, joblib.load(iris / "model.joblib").predict(_ROWS).tolist()
+    predicts_as_at_home(in_containers, folder, expected, framework)
+
+
+def predicts_as_at_home(mp: Platform, folder: Path, expected: list, framework: str) -> None:
     model = framework.lower()
     mp.post("models", {"name": model})
     operation = mp.post(f"models/{model}/versions", {"name": "v1", "deploymentUri": str(folder)})

@@ -6,7 +6,6 @@ import re
 
 from modelport.core.frameworks import Framework
 
-
 # The last of TensorFlow 1 and all of TensorFlow 2; each had the TensorFlow of its own number.
 GOOGLE_RUNTIMES = ("1.15", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.8", "2.9", "2.10", "2.11")
 

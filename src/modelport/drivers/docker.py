@@ -15,12 +15,14 @@ import aiohttp
 import anyio
 import anyio.to_thread
 
+from modelport.core.environments import Environment
 from modelport.core.errors import EngineUnreachable, Error, ImageNotFound, ReplicaCannotStart
 from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
 from modelport.drivers import docker_facts, docker_spec
 from modelport.drivers.base import DriverHealth, DriverState
 from modelport.drivers.docker_calls import settle_version
+from modelport.drivers.docker_environment import EnvironmentImages, EnvironmentSettings
 from modelport.drivers.docker_errors import translating
 from modelport.drivers.docker_images import is_image_name, pin_image
 from modelport.drivers.docker_logs import archive_log, forget_archived, read_container_logs
@@ -49,6 +51,8 @@ class DockerDriver:
         network: network that containers join; empty for the engine's default.
         stop_grace_s: time that a replica has to end when `ensure` replaces it.
         docker_config: where `docker login` keeps logins; they are sent along when an image is pulled.
+        environments: how images of environments are made; by default beside the logs where it is out of this machine's
+            own Python.
     """
 
     name = "docker"
@@ -65,11 +69,18 @@ class DockerDriver:
         network: str = "",
         stop_grace_s: float = 10,
         docker_config: Path = Path("~/.docker/config.json"),
+        environments: EnvironmentSettings | None = None,
     ) -> None:
         self._host = host
         self._log_dir = log_dir
         self._stop_grace_s = stop_grace_s
         self._docker_config = docker_config.expanduser()
+        self._environments = EnvironmentImages(
+            host,
+            environments or EnvironmentSettings(log_dir.parent / "environments"),
+            installation=installation,
+            docker_config=self._docker_config,
+        )
         self._settings = ContainerSettings(
             installation, log_bytes=log_bytes, log_files=log_files, publish=publish, network=network
         )
@@ -130,6 +141,14 @@ class DockerDriver:
     async def pin(self, image: str) -> str:
         """Return the id of what `image` means now."""
         return await pin_image(self._client, self._host, image, docker_config=self._docker_config)
+
+    async def environment(self, environment: Environment) -> str:
+        """Return the id of the image that has the environment."""
+        return await self._environments.ensure(self._client, environment)
+
+    async def prune(self, keep: frozenset[str]) -> None:
+        """Remove images of environments that are neither in `keep` nor of the last day."""
+        await self._environments.prune(self._client, keep)
 
     async def list(self) -> list[Replica]:
         """Return every replica of this installation."""

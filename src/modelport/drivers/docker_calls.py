@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiodocker
 import aiohttp
 
 _LIBPOD = "v4.0.0/libpod"  # Podman's own API; later versions still answer it
+_TAR = {"content-type": "application/x-tar"}
+_UNHURRIED = aiohttp.ClientTimeout(total=None, sock_connect=5)
 
 
 async def settle_version(client: aiodocker.Docker) -> None:
@@ -27,11 +30,14 @@ async def calling(
     client: aiodocker.Docker,
     method: str,
     path: str,
-    params: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     *,
     libpod: bool = False,
+    archive: AsyncIterator[bytes] | None = None,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Send one request and give its answer; with `libpod`, one of Podman's own.
+
+    With an `archive`, a tar file, it may take as long as it takes.
 
     Raises:
         aiodocker.DockerError: the engine refused.
@@ -39,7 +45,9 @@ async def calling(
     """
     await settle_version(client)
     version = _LIBPOD if libpod else client.api_version
-    async with client.session.request(method, f"{client.docker_host}/{version}/{path}", params=params) as response:
+    url = f"{client.docker_host}/{version}/{path}"
+    sent: dict[str, Any] = {"data": archive, "headers": _TAR, "timeout": _UNHURRIED} if archive is not None else {}
+    async with client.session.request(method, url, params=params, **sent) as response:
         if response.status >= 400:
             raise aiodocker.DockerError(response.status, (await response.text())[:1000])
         yield response

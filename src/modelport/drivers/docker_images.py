@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import aiodocker
 
@@ -22,11 +24,11 @@ async def pin_image(client: aiodocker.Docker, engine: str, image: str, *, docker
     registry after another image has taken the name.
     """
     _require_image_name(image)
-    found = await _image_id(client, engine, image)
+    found = await image_id(client, engine, image)
     if found is None:
         refusal = await _pull(client, engine, image, docker_config)
         # Podman reports errors of a pull inside a successful answer; only looking again tells.
-        found = await _image_id(client, engine, image)
+        found = await image_id(client, engine, image)
         if found is None:
             raise _not_pulled(image, refusal)
     return found
@@ -52,7 +54,8 @@ def _require_image_name(image: str) -> None:
         )
 
 
-async def _image_id(client: aiodocker.Docker, engine: str, image: str) -> str | None:
+async def image_id(client: aiodocker.Docker, engine: str, image: str) -> str | None:
+    """Return the id of an image that the engine has; None where it has not."""
     with translating(engine, doing=f"look for image `{image}`"):
         try:
             found = await client.images.inspect(image)
@@ -61,7 +64,12 @@ async def _image_id(client: aiodocker.Docker, engine: str, image: str) -> str | 
             if error.status in (400, 404):
                 return None
             raise
-    identity = str(found["Id"])
+    return qualified_id(found)
+
+
+def qualified_id(image: Mapping[str, Any]) -> str:
+    """Return the id of an image as every engine understands it; Podman leaves out the name of the digest."""
+    identity = str(image["Id"])
     return identity if identity.startswith("sha256:") else f"sha256:{identity}"
 
 
