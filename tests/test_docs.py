@@ -15,6 +15,7 @@ from docs.generate import pages
 from modelport.api.ml_v1 import messages
 from modelport.api.ml_v1.convert import version_draft
 from modelport.api.ml_v1.reading import parse
+from modelport.control.runtime_catalogue import SHIPPED, read_catalogue
 from modelport.control.version_rules import version_violations
 from modelport.core.conditions import ConditionType
 from modelport.core.names import ModelName
@@ -174,7 +175,7 @@ def check_command(words: list[str]) -> None:
 def test_versions_shown_are_accepted(block: Block) -> None:
     document = yaml.safe_load(block.text)
     draft = version_draft(parse(document, messages.Version, "version"))
-    assert version_violations(draft, ModelName("demo", "iris")) == ()
+    assert version_violations(draft, ModelName("demo", "iris"), read_catalogue(SHIPPED)) == ()
 
 
 def test_markers_are_understood() -> None:

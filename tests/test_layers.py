@@ -15,19 +15,46 @@ ALLOWED: dict[str, set[str]] = {
     "drivers": {"core"},
     "gateway": {"core"},
     "doctor": {"core"},
+    "server": {"core"},
     "control": {"core", "store", "artifacts", "drivers", "gateway", "doctor"},
     "api": {"core", "store", "drivers", "gateway", "control"},
     "sdk": {"core", "settings"},
-    "cli": {"core", "sdk", "settings", "control_plane", "check", "doctor"},
+    "cli": {"core", "sdk", "settings", "control_plane", "check", "doctor", "server", "wheel", "engine_socket"},
     "settings": set(),
+    "engine_socket": set(),
     "data_dir": {"core"},
-    "check": {"core", "artifacts", "drivers", "gateway", "doctor", "control", "api", "settings", "build"},
-    "build": {"core", "store", "artifacts", "drivers", "gateway", "control", "api", "settings", "data_dir"},
+    "wheel": set(),
+    "check": {
+        "core",
+        "artifacts",
+        "drivers",
+        "gateway",
+        "doctor",
+        "control",
+        "api",
+        "settings",
+        "build",
+        "engine_socket",
+    },
+    "build": {
+        "core",
+        "store",
+        "artifacts",
+        "drivers",
+        "gateway",
+        "control",
+        "api",
+        "settings",
+        "data_dir",
+        "wheel",
+        "engine_socket",
+    },
     "control_plane": {"core", "drivers", "api", "settings", "data_dir", "build"},
     "__main__": {"cli"},
     "__init__": set(),
 }
-MODULES = sorted(ROOT.rglob("*.py"))
+# What `modelport init` writes is a program of its own, and no part of the package.
+MODULES = sorted(path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] != "templates")
 
 
 def area(path: Path) -> str:
@@ -51,6 +78,17 @@ def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
     if area(path) == "store" and "migrations" in path.parts:
         return
     assert imported_areas(path) - {area(path), "__version__"} <= ALLOWED[area(path)]
+
+
+def test_the_server_sees_of_the_core_what_a_model_container_needs_and_no_more() -> None:
+    allowed = {"modelport.core.errors", "modelport.core.frameworks"}
+    for path in (path for path in MODULES if area(path) == "server"):
+        named = {
+            node.module
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module
+        }
+        assert {name for name in named if name.startswith("modelport.core")} <= allowed, path
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -13,9 +13,24 @@ from collections.abc import Sequence
 import typer
 
 from modelport import __version__
-from modelport.cli import check, deploy, doctor, explain, logs, models, operations, predict, serve, status, versions
+from modelport.cli import (
+    check,
+    deploy,
+    doctor,
+    explain,
+    init,
+    logs,
+    models,
+    operations,
+    predict,
+    serve,
+    status,
+    versions,
+)
+from modelport.cli.dry_run import dry_run
 from modelport.cli.findings import diagnosed
 from modelport.cli.output import Format, Output
+from modelport.cli.run import run as run_locally
 from modelport.cli.session import (
     EndpointOption,
     Invocation,
@@ -110,8 +125,11 @@ def root(
 
 app.command("serve")(serve.serve)
 command(app)(serve.shutdown)
+command(app)(init.init)
 command(app)(deploy.deploy)
 command(app, output=TestOutputOption)(check.check)
+app.command("run")(run_locally)
+command(app, "dry-run")(dry_run)
 command(app)(predict.predict)
 command(app)(explain.explain)
 command(app)(doctor.doctor)
