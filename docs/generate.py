@@ -23,6 +23,9 @@ from modelport.api.ml_v1.convert import version_draft
 from modelport.api.ml_v1.reading import parse
 from modelport.api.query import SYSTEM_PARAMETERS
 from modelport.cli.main import app as command_line
+from modelport.control.google_runtimes import GOOGLE_RUNTIMES
+from modelport.control.runtime_catalogue import SHIPPED, library, read_catalogue
+from modelport.control.runtime_rules import main_pins
 from modelport.control.version_rules import GPU_TYPES, version_violations
 from modelport.core.conditions import ConditionType, Truth
 from modelport.core.environment import invocation
@@ -44,7 +47,7 @@ _VARIABLES = {
     "AIP_PROJECT_NUMBER": "Number of the project. The same project always has the same number.",
     "AIP_MODEL_NAME": "Name of the model.",
     "AIP_VERSION_NAME": "Name of the version.",
-    "AIP_FRAMEWORK": "Always the same: a container serves, not a ready-made framework.",
+    "AIP_FRAMEWORK": "`CUSTOM_CONTAINER`; without a container the framework, empty where only code knows.",
     "AIP_MODE_VERSION": "Version of the container contract.",
     "AIP_MACHINE_TYPE": "`machineType` of the version; absent where it has none.",
     "AIP_ACCELERATOR_TYPE": "`acceleratorConfig.type`; absent where the version has no accelerators.",
@@ -55,7 +58,8 @@ _VARIABLES = {
     "PORT": "The same as `AIP_HTTP_PORT`, for servers that know only this name. A `PORT` of your own in `env` wins.",
 }
 _CONDITIONS = {
-    ConditionType.IMAGE_PINNED: "The image is known by a reference that never changes, and is on this machine.",
+    ConditionType.IMAGE_PINNED: "The image is known by a reference that never changes, and is on this machine. Without"
+    " a container: the libraries are installed.",
     ConditionType.ARTIFACTS_COPIED: "The files below `deploymentUri` are in the cache, or there are none to copy.",
     ConditionType.STARTED: "The processes of all replicas run.",
     ConditionType.LISTENING: "All replicas accept connections on their port.",
@@ -85,6 +89,7 @@ def pages() -> dict[str, str]:
         "cli.md": _page("Command line", _cli()),
         "environment-variables.md": _page("Environment of a replica", _environment()),
         "machine-types.md": _page("Machine types", _machine_types()),
+        "runtime-versions.md": _page("Runtime versions", _runtime_versions()),
         "conditions.md": _page("States and conditions", _conditions()),
         "findings.md": _page("Findings", _findings()),
         **{f"findings/{rule.code}.md": _page(rule.code, finding_page(rule)) for rule in RULES},
@@ -257,6 +262,31 @@ def _machine_types() -> Iterator[str]:
     yield "`acceleratorConfig.type` is one of " + ", ".join(f"`{name}`" for name in GPU_TYPES) + "."
 
 
+def _runtime_versions() -> Iterator[str]:
+    yield (
+        "A version without a container names a `runtimeVersion`, which stands for pinned libraries; without one it gets"
+        " the newest. `MODELPORT_RUNTIME_VERSIONS` names a file with others."
+    )
+    for version in read_catalogue(SHIPPED).versions:
+        yield f"## {version.name}"
+        yield f"Python {', '.join(version.pythons)}. Every environment has these, for modelport's own server:"
+        yield _pins(version.server)
+        for framework, pins in version.frameworks.items():
+            yield f"### {framework} in {version.name}"
+            main = {library(pin) for pin in main_pins(framework, pins)}
+            yield _pins(sorted(pins, key=lambda pin: (library(pin) not in main, pin)))
+    yield "## Of Google's old service"
+    yield (
+        "Their libraries are not offered: they need a Python that is no longer maintained. A version that names one is"
+        " refused, with the nearest of ours in the message."
+    )
+    yield f"Known by name are {', '.join(f'`{name}`' for name in GOOGLE_RUNTIMES)}; each had the TensorFlow of its number."
+
+
+def _pins(pins: Iterable[str]) -> str:
+    return ", ".join(f"`{pin.replace('==', ' ')}`" for pin in pins) + "."
+
+
 def _conditions() -> Iterator[str]:
     yield "`modelport versions describe` and the method `modelport.versions.inspect` show conditions."
     yield "## Conditions of a version"
@@ -282,9 +312,7 @@ def _findings() -> Iterator[str]:
 
 
 def _refused_fields() -> Iterator[Sequence[str]]:
-    samples: dict[str, Any] = {"framework": "TENSORFLOW", "packageUris": ["x"]}
-    samples |= dict.fromkeys(("runtimeVersion", "pythonVersion", "predictionClass", "serviceAccount"), "x")
-    samples |= {"explanationConfig": {}, "requestLoggingConfig": {}}
+    samples: dict[str, Any] = {"serviceAccount": "x", "explanationConfig": {}, "requestLoggingConfig": {}}
     for name in (field.alias or "" for field in messages.Version.model_fields.values()):
         if name in samples:
             draft = version_draft(parse({name: samples[name]}, messages.Version, "version"))
