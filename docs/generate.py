@@ -280,7 +280,8 @@ def _runtime_versions() -> Iterator[str]:
         "Their libraries are not offered: they need a Python that is no longer maintained. A version that names one is"
         " refused, with the nearest of ours in the message."
     )
-    yield f"Known by name are {', '.join(f'`{name}`' for name in GOOGLE_RUNTIMES)}; each had the TensorFlow of its number."
+    names = ", ".join(f"`{name}`" for name in GOOGLE_RUNTIMES)
+    yield f"Known by name are {names}; each had the TensorFlow of its number."
 
 
 def _pins(pins: Iterable[str]) -> str:
