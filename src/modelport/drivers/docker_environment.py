@@ -180,7 +180,9 @@ class EnvironmentImages:
     async def _import(self, client: aiodocker.Docker, environment: Environment, tag: str) -> None:
         await self._require_same_architecture(client)
         python = python_environment.find_python(environment.python)
-        folder = await python_environment.build(self._settings.directory, environment, python=python) / ".venv"
+        # Compiled: nobody can write beside the modules of an image, so each start would compile them anew.
+        built = await python_environment.build(self._settings.directory, environment, python=python, compiled=True)
+        folder = built / ".venv"
         repository, _, name = tag.rpartition(":")
         path = f"{folder}/bin:{_USUAL_PATH}"
         variables = {"PATH": path, "SSL_CERT_FILE": str(host_python.CERTIFICATES), **_VARIABLES}
