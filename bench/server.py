@@ -72,7 +72,7 @@ class Found:
 def server(folder: Path, *, quick: bool, only: Sequence[str] = (), seconds: int = 0) -> Part:
     """Measure modelport's server and its peers."""
     seconds = seconds or (2 if quick else 6)
-    chosen = [one for one in SERVERS if not only or one is MODELPORT or one.package in only]
+    chosen = [one for one in SERVERS if not only or one.own or one.package in only]
     works = tuple(replace(work, connections=work.quickly) for work in WORKS) if quick else WORKS
     _say("making the models")
     models = folder / "models"
@@ -222,7 +222,7 @@ def _findings(
     found: Found, served: list[Server], works: Sequence[Work], in_process: dict[str, dict[str, float]]
 ) -> tuple[Finding, ...]:
     findings = []
-    peers = [one for one in served if one is not MODELPORT and not one.bare]
+    peers = [one for one in served if not one.own and not one.bare]
     for work in works:
         alone = found.p50_ms.get((MODELPORT.name, work.title, 1))
         if work.rows == 1 and alone:
@@ -246,6 +246,9 @@ def _ratios(found: Found, work: Work, connections: int, own: float, peers: list[
     if best := max(others.values(), default=0.0):
         name = next(name for name, throughput in others.items() if throughput == best)
         findings.append(Finding(f"{what} the best peer ({name})", own / best, "x", work.ratio, at_least=True))
+    if others.get("mosec") and work.rows == 1:
+        alone = Finding(f"{what} mosec without batching", own / others["mosec"], "x", work.ratio, at_least=True)
+        findings.append(alone)
     lit = max((value for name, value in others.items() if name.startswith("LitServe")), default=0.0)
     if lit and work.rows == 1:
         findings.append(Finding(f"{what} LitServe", own / lit, "x", 8, at_least=True))

@@ -56,6 +56,7 @@ class Server:
         bare: a function on an HTTP server, no model server: shown, but no peer.
         batch: rows that its own batching may put together; 1 is none.
         tensors: it speaks the Open Inference Protocol only.
+        own: it is modelport's.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Server:
     bare: bool = False
     batch: int = 1
     tensors: bool = False
+    own: bool = False
 
     @property
     def package(self) -> str:
@@ -103,7 +105,6 @@ class Server:
             "PYTHONPATH": f"{_ROOT}:{_ROOT}/src",
             "JOB": str(model),
             "BATCH": str(self.batch),
-            "MODELPORT_SERVER_WORKERS": "1",
             "OMP_NUM_THREADS": "1",
             "BENTOML_DO_NOT_TRACK": "true",
             "BENTOML_HOME": str(folder / "bentoml"),
@@ -178,13 +179,13 @@ _UVICORN = ("uvicorn[standard]", "orjson")
 _MOSEC = _python(f"{_PEERS}.mosec", "--address", "127.0.0.1", "--port", "{port}", "--log-level", "warning")
 _BENTOML = _program("bentoml", "serve", f"{_PEERS}.bentoml:Job", "--host", "127.0.0.1", "--port", "{port}")
 
-MODELPORT = Server(
-    "modelport",
-    server_requirements(),
-    _python("modelport.server", "{model}", "--host", "127.0.0.1", "--port", "{port}"),
-)
+_MODELPORT = ("{model}", "--host", "127.0.0.1", "--port", "{port}", "--workers")
+
+MODELPORT = Server("modelport", server_requirements(), _python("modelport.server", *_MODELPORT, "1"), own=True)
 SERVERS = (
     MODELPORT,
+    # mosec reads HTTP in a process beside its worker; this is what two processes do here.
+    Server("modelport, two workers", server_requirements(), _python("modelport.server", *_MODELPORT, "2"), own=True),
     Server("mosec", ("mosec", "numpy", "orjson"), _MOSEC, path="/inference"),
     Server("mosec batching", ("mosec", "numpy", "orjson"), _MOSEC, path="/inference", batch=16),
     Server("FastAPI", ("fastapi", *_UVICORN), _program("uvicorn", f"{_PEERS}.fastapi:app", *_QUIET)),
