@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -23,9 +24,10 @@ NOWHERE = ("--endpoint", "http://127.0.0.1:9")
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return "--data-dir", str(tmp_path / "data"), "--listen", f"127.0.0.1:{free_port()}"
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, ...]]:
+    with tempfile.TemporaryDirectory() as folder:  # short: sockets lie below a data directory
+        monkeypatch.setenv("HOME", folder)
+        yield "--data-dir", f"{folder}/data", "--listen", f"127.0.0.1:{free_port()}"
 
 
 def test_a_host_is_examined(cli: Cli, site: tuple[str, ...]) -> None:

@@ -96,7 +96,9 @@ async def test_whoever_is_cancelled_ends_pip_with_all_that_it_started(place: Pla
                 await anyio.sleep(0.02)
             tasks.cancel_scope.cancel()
     assert not scope.cancelled_caught
-    assert not _runs(int(pids.read_text()))
+    with anyio.fail_after(5):  # it was killed; the kernel may take a moment
+        while _runs(int(pids.read_text())):
+            await anyio.sleep(0.02)
     assert not (place.directory / NUMPY.digest).exists()
 
 

@@ -19,7 +19,8 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.e2e.platform import Platform, eventually, platform
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+# With the engines' tests, also what needs none: all share what was installed.
+pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(900)]
 
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _BUILD_S = 600
@@ -144,7 +145,6 @@ def test_a_model_of_another_framework_predicts_as_it_does_at_home(
     predicts_as_at_home(mp, *trained(framework), framework)
 
 
-@pytest.mark.engine
 @pytest.mark.parametrize("framework", ["SCIKIT_LEARN", *_TRAINING])
 def test_a_model_is_served_from_a_container_all_the_same(
     in_containers: Platform, iris: Path, trained: Callable[[str], tuple[Path, list]], framework: str
