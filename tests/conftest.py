@@ -13,13 +13,6 @@ if os.environ.get("CI") == "true":
     hypothesis.settings.load_profile("ci")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what stays together where tests run side by side: those that share engines, and those of one file."""
-    for item in items:
-        group = "engines" if item.get_closest_marker("engine") else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
