@@ -34,7 +34,7 @@ def test_a_document_does_what_it_says(document: Path, tmp_path: Path) -> None:
         missing("node is not installed")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     environ = {**os.environ, **programs(tmp_path / "bin")}
-    with platform() as mp:
+    with platform(MODELPORT_PROBE_PERIOD_S="10") as mp:  # at the contract's pace, on a busy machine too
         environ |= {"MODELPORT_ENDPOINT": mp.url, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
         environ.pop("MODELPORT_PROJECT", None)
         for block in blocks(document):

@@ -20,6 +20,8 @@ CASES = [
     ("fastapi-iris", IRIS, ["setosa", "virginica"]),
     ("node-server", ["to be or not to be", ""], [6, 0]),
 ]
+# The contract's own pace: a busy machine imports a web framework and a model's libraries for some seconds.
+PATIENT = {"MODELPORT_CREATE_DEADLINE_S": "120", "MODELPORT_PROBE_PERIOD_S": "10"}
 BAD_REQUESTS = [
     b"no JSON",
     b"[]",
@@ -59,15 +61,15 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def on_processes() -> Iterator[Platform]:
-    with platform("process", MODELPORT_CREATE_DEADLINE_S="120") as one:
+    with platform("process", **PATIENT) as one:
         yield one
 
 
 @pytest.fixture(scope="module", params=["podman", "docker"])
 def on_containers(request: pytest.FixtureRequest) -> Iterator[Platform]:
     engine = request.getfixturevalue(f"{request.param}_engine")
-    environ = {"MODELPORT_DOCKER_HOST": engine, "MODELPORT_CREATE_DEADLINE_S": "120"}
-    with platform("docker", **environ) as one:
+    environ = {"MODELPORT_DOCKER_HOST": engine}
+    with platform("docker", **environ, **PATIENT) as one:
         yield one
 
 
