@@ -67,13 +67,7 @@ def utc_now() -> datetime:
 def build(settings: Settings, installation: str) -> Parts:
     """Make every part. Nothing is started and no network is used."""
     store = Store(settings.database)
-    artifacts = ArtifactCache(
-        settings.cache_dir,
-        ArtifactLimits(settings.artifact_max_files, settings.artifact_max_bytes),
-        os.environ,
-        settings.local_roots,
-        forbidden=(settings.data_dir,),
-    )
+    artifacts = build_artifacts(settings)
     driver = build_driver(settings, installation, artifacts)
     gateway = HAProxyGateway(
         GatewayConfig(
@@ -146,6 +140,17 @@ def build(settings: Settings, installation: str) -> Parts:
         ),
     )
     return Parts(settings, store, driver, preparation, gateway, fleet, prober, diagnostics, reconciler, services)
+
+
+def build_artifacts(settings: Settings) -> ArtifactCache:
+    """Make the cache of copied artifacts; nothing is copied out of the data directory itself."""
+    return ArtifactCache(
+        settings.cache_dir,
+        ArtifactLimits(settings.artifact_max_files, settings.artifact_max_bytes),
+        os.environ,
+        settings.local_roots,
+        forbidden=(settings.data_dir,),
+    )
 
 
 def catalogue_of(settings: Settings) -> RuntimeCatalogue:

@@ -10,9 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelport.artifacts.base import ArtifactLimits
 from modelport.artifacts.cache import ArtifactCache
-from modelport.build import build_driver, build_runtimes
+from modelport.build import build_artifacts, build_driver, build_runtimes
 from modelport.control.runtimes import Runtimes
 from modelport.core.errors import EngineUnreachable
 from modelport.drivers.base import Driver
@@ -61,13 +60,7 @@ async def workspace(settings: Settings, image: str, *, driver: str, egress: bool
         # Environments take long to build, and what they are called says all that is in them: they are shared.
         update = {"data_dir": directory, "driver": name, "environment_dir": settings.environments}
         own = settings.model_copy(update=update)
-        artifacts = ArtifactCache(
-            own.cache_dir,
-            ArtifactLimits(own.artifact_max_files, own.artifact_max_bytes),
-            os.environ,
-            own.local_roots,
-            forbidden=(directory,),
-        )
+        artifacts = build_artifacts(own)
         installation = f"check-{secrets.token_hex(4)}"
         network = ""
         if name == "docker" and engine is not None and not egress:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import orjson
 
-from modelport.server.exchange import Handler, Reply, Request, Response
+from modelport.server.exchange import Handler, PassedOn, Reply, Request, Response
 
 _FLUSH_S = 0.1
 _MOST_LINES = 256
@@ -72,27 +72,20 @@ class AccessLog:
             self.flush()
 
 
-class _Logged:
+class _Logged(PassedOn):
     """A reply that tells, once, what was sent: 499 for a caller who had hung up, 200 and less for one cut off."""
 
-    __slots__ = ("_log", "_reply", "_request", "_sent")
+    __slots__ = ("_log", "_request", "_sent")
 
     def __init__(self, request: Request, reply: Reply, log: Callable[[Request, int, int], None]) -> None:
+        super().__init__(reply)
         self._request = request
-        self._reply = reply
         self._log = log
         self._sent = 0
-
-    @property
-    def closed(self) -> bool:
-        return self._reply.closed
 
     def send(self, response: Response) -> None:
         self._log(self._request, 499 if self._reply.closed else response.status, len(response.body))
         self._reply.send(response)
-
-    def start(self, content_type: bytes, headers: Mapping[bytes, bytes]) -> None:
-        self._reply.start(content_type, headers)
 
     async def write(self, chunk: bytes) -> None:
         self._sent += len(chunk)

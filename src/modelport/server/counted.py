@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from modelport.core.errors import Error
 from modelport.server import failures
-from modelport.server.exchange import Handler, Reply, Request, Response
+from modelport.server.exchange import Handler, PassedOn, Reply, Request, Response
 from modelport.server.metrics import Metrics
 
 _HUNG_UP = 499
@@ -29,28 +27,18 @@ def counted(handler: Handler, metrics: Metrics) -> Handler:
     return count
 
 
-class _Counting:
+class _Counting(PassedOn):
     """A reply that counts what it is given; one whose caller has hung up counts as 499."""
 
-    __slots__ = ("_metrics", "_reply")
+    __slots__ = ("_metrics",)
 
     def __init__(self, reply: Reply, metrics: Metrics) -> None:
-        self._reply = reply
+        super().__init__(reply)
         self._metrics = metrics
-
-    @property
-    def closed(self) -> bool:
-        return self._reply.closed
 
     def send(self, response: Response) -> None:
         self._metrics.answered(_HUNG_UP if self._reply.closed else response.status)
         self._reply.send(response)
-
-    def start(self, content_type: bytes, headers: Mapping[bytes, bytes]) -> None:
-        self._reply.start(content_type, headers)
-
-    async def write(self, chunk: bytes) -> None:
-        await self._reply.write(chunk)
 
     def end(self) -> None:
         self._metrics.answered(_HUNG_UP if self._reply.closed else 200)

@@ -85,4 +85,38 @@ class Reply(Protocol):
         ...
 
 
+class PassedOn:
+    """A reply that passes everything on to another; whoever wants to know of a part of it overrides that part."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    @property
+    def closed(self) -> bool:
+        """Return whether the caller has hung up."""
+        return self._reply.closed
+
+    def send(self, response: Response) -> None:
+        """Answer in one piece."""
+        self._reply.send(response)
+
+    def start(self, content_type: bytes, headers: Mapping[bytes, bytes]) -> None:
+        """Begin an answer of unknown length."""
+        self._reply.start(content_type, headers)
+
+    async def write(self, chunk: bytes) -> None:
+        """Send a piece."""
+        await self._reply.write(chunk)
+
+    def end(self) -> None:
+        """Finish an answer that was started."""
+        self._reply.end()
+
+    def abort(self) -> None:
+        """Give up answering."""
+        self._reply.abort()
+
+
 Handler = Callable[[Request, Reply], None]
