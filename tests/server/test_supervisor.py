@@ -52,7 +52,7 @@ def test_the_doorkeeper_accepts_only_while_the_door_is_open() -> None:
         listener.setblocking(False)
         ours, theirs = socket.socketpair()
         ours.settimeout(5)
-        keeper = threading.Thread(target=Doorkeeper(listener, theirs, "/health").run)
+        keeper = threading.Thread(target=Doorkeeper(listener, theirs, "/health").run, daemon=True)
         keeper.start()
         address = listener.getsockname()
 
@@ -70,7 +70,10 @@ def test_the_doorkeeper_accepts_only_while_the_door_is_open() -> None:
             while more := caller.recv(65536):
                 text += more
             assert text.startswith(b"HTTP/1.1 503 ")
-            order(SHUT)
+            with socket.create_connection(address, timeout=5) as late:
+                threading.Timer(0.03, late.send, (b"GET /health HTTP/1.1\r\n\r\n",)).start()
+                order(SHUT)
+                assert late.recv(100).startswith(b"HTTP/1.1 503 ")  # it was let in: it is not turned out
             assert idle.recv(1) == b""  # its request is for a worker
         with socket.create_connection(address, timeout=0.1) as caller:
             caller.send(b"GET /health HTTP/1.1\r\n\r\n")

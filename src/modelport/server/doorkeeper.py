@@ -16,6 +16,7 @@ OPEN, SHUT = b"O", b"S"
 
 _MOST_CALLERS = 256
 _PATIENCE_S = 5.0  # for a caller to send a head, and to take in the answer
+_LAST_WORDS_S = 0.1  # for a caller who is let in to ask, once a worker is about to take over
 _MOST_HEAD_BYTES = 16 * 1024
 _LOADING = b'{"status":"loading"}'
 _UNAVAILABLE = json.dumps(
@@ -90,10 +91,22 @@ class Doorkeeper:
         self._open = order == OPEN
         self._accept_as_far_as_allowed()
         if not self._open:
-            for connection in [one for one, caller in self._callers.items() if not caller.answered]:
-                # What it asks is for a worker to answer: it will find one when it connects again.
-                self._drop(connection)
+            self._answer_the_last()
         self._orders.send(order)
+
+    def _answer_the_last(self) -> None:
+        """Answer those who were let in, before a worker may say that it is ready."""
+        until = time.monotonic() + _LAST_WORDS_S
+        while self._unanswered() and (left := until - time.monotonic()) > 0:
+            for key, _ in self._selector.select(left):
+                if isinstance(key.fileobj, socket.socket) and key.fileobj in self._callers:
+                    self._hear(key.fileobj)
+        for connection in self._unanswered():
+            # Whatever it will ask is for a worker to answer: it will find one when it connects again.
+            self._drop(connection)
+
+    def _unanswered(self) -> list[socket.socket]:
+        return [one for one, caller in self._callers.items() if not caller.answered]
 
     def _accept_as_far_as_allowed(self) -> None:
         wanted = self._open and len(self._callers) < _MOST_CALLERS
