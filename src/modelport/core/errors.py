@@ -9,6 +9,7 @@ Every error carries a `google.rpc` code, a stable machine-readable reason and a 
     ├── NotFound
     │   ├── ModelNotFound · VersionNotFound · OperationNotFound · MethodNotFound · RequestNotFound
     │   ├── ArtifactNotFound · ImageNotFound
+    │   └── RouteNotFound        a listener, or a server of several models, knows no such target
     ├── AlreadyExists
     ├── PermissionDenied
     │   └── ArtifactUnauthorized · ImageUnauthorized · BrowserRefused
@@ -25,13 +26,17 @@ Every error carries a `google.rpc` code, a stable machine-readable reason and a 
     ├── ResourceExhausted
     │   ├── NoSpace · SlotsExhausted
     ├── DeadlineExceeded
+    │   └── StepTimeout          a model server or a step of a stack took longer than it may
     ├── Unavailable
     │   ├── EngineUnreachable · ArtifactStoreUnavailable · GatewayUnavailable
-    │   └── ControlPlaneUnreachable · ControlPlaneDown
+    │   ├── ControlPlaneUnreachable · ControlPlaneDown
+    │   └── ModelServerDown      the model server behind a listener does not answer
     ├── Unimplemented
     ├── Unauthenticated
     └── Internal
-        └── GatewayRejected
+        ├── GatewayRejected
+        └── ModelServerFailed    the model server behind a listener failed
+            └── ModelServerGarbled   what it answers is not of the format it was declared with
 """
 
 from __future__ import annotations
@@ -244,6 +249,12 @@ class ImageNotFound(NotFound):
     reason = "IMAGE_NOT_FOUND"
 
 
+class RouteNotFound(NotFound):
+    """Nothing of this name can be asked: neither a stack nor a model."""
+
+    reason = "ROUTE_NOT_FOUND"
+
+
 class AlreadyExists(Error):
     """A resource of this name exists."""
 
@@ -395,6 +406,12 @@ class DeadlineExceeded(Error):
     reason = "DEADLINE_EXCEEDED"
 
 
+class StepTimeout(DeadlineExceeded):
+    """A model server, or a step of a stack, took longer than it may."""
+
+    reason = "STEP_TIMEOUT"
+
+
 class Unavailable(Error):
     """Something that this call needs does not answer now; the same call may work later."""
 
@@ -432,6 +449,12 @@ class ControlPlaneDown(ControlPlaneUnreachable):
     reason = "CONTROL_PLANE_DOWN"
 
 
+class ModelServerDown(Unavailable):
+    """The model server behind a listener is not there, or closed the connection before it had answered."""
+
+    reason = "MODEL_SERVER_DOWN"
+
+
 class Unimplemented(Error):
     """A method of the original API that modelport does not offer."""
 
@@ -454,3 +477,15 @@ class GatewayRejected(Internal):
     """The gateway refused a command or confirmed another table than the one published."""
 
     reason = "GATEWAY_REJECTED"
+
+
+class ModelServerFailed(Internal):
+    """The model server behind a listener says that it failed."""
+
+    reason = "MODEL_SERVER_FAILED"
+
+
+class ModelServerGarbled(ModelServerFailed):
+    """What the model server behind a listener answers is not HTTP, or not of the format that it was declared with."""
+
+    reason = "MODEL_SERVER_GARBLED"

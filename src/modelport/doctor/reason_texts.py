@@ -208,6 +208,26 @@ CONTROL_PLANE: dict[str, tuple[str, str]] = {
         "The files are of no framework that is known, of another one than was named, or of a library that is missing.",
         "Name `framework`, and the folder in which the model's files themselves lie.",
     ),
+    "ROUTE_NOT_FOUND": (
+        "The request names no model or route, or one that the listener or the server of several models does not have.",
+        "Take one of the names that the message lists: in the header, field or path that the container reads.",
+    ),
+    "STEP_TIMEOUT": (
+        "The model server behind a listener is slow, hangs, or waits for one of its own places.",
+        "`server-timing` of other answers shows how long the step takes; raise its `timeout_s`, or its `concurrency`.",
+    ),
+    "MODEL_SERVER_DOWN": (
+        "The model server behind a listener is being started, has ended, or closed the connection.",
+        f"Retry; if it goes on, {_LOGS} shows what the model server wrote last. Out of memory is the usual cause.",
+    ),
+    "MODEL_SERVER_FAILED": (
+        "The model server behind a listener answered with a code of 500 or more.",
+        f"The message has its words; {_LOGS} shows its log.",
+    ),
+    "MODEL_SERVER_GARBLED": (
+        "The declared `format` or `path` of the model is not what its server speaks, or the port is not an HTTP one.",
+        "Compare `format`, `path` and `url` in listener.yaml with the model server's own documentation.",
+    ),
     "DATA_DIR_IN_USE": (
         "`modelport serve` holds its data directory for as long as it lives.",
         "Use the one that runs, stop it, or choose another --data-dir and --listen.",

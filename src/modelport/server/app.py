@@ -39,5 +39,10 @@ class App:
         return form(MethodNotFound(f"There is nothing at `{_text(request.path)}`", hint=f"Known: {known}"))
 
 
+def with_heads(routes: Mapping[tuple[bytes, bytes], Handler]) -> dict[tuple[bytes, bytes], Handler]:
+    """Return routes that answer HEAD wherever they answer GET; the connection leaves the body of such an answer out."""
+    return {**routes, **{(b"HEAD", path): handler for (method, path), handler in routes.items() if method == b"GET"}}
+
+
 def _text(path: bytes) -> str:
     return path[:200].decode("latin-1")

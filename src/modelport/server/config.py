@@ -13,6 +13,8 @@ from typing import Any
 
 from modelport.core.frameworks import Framework
 
+PREFIX = "MODELPORT_SERVER_"
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -27,6 +29,7 @@ class Setting:
         choices: the values it may have; empty: any.
         least: the smallest number it may be.
         most: the largest number it may be.
+        prefix: of its environment variable.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
+    prefix: str = PREFIX
 
     @property
     def flag(self) -> str:
@@ -46,7 +50,7 @@ class Setting:
     @property
     def variable(self) -> str:
         """Return the name of its environment variable."""
-        return f"MODELPORT_SERVER_{self.name.upper()}"
+        return f"{self.prefix}{self.name.upper()}"
 
     @property
     def fallback(self) -> str:
@@ -82,6 +86,21 @@ class ServerConfig:
         metadata=_about("Types that a skops file may hold beside those known to be harmless, separated by commas."),
     )
     predictor: str = field(default="", metadata=_about("Code to serve: MODULE:CLASS, MODULE.CLASS or FILE.py:CLASS."))
+    multi_model: bool = field(
+        default=False,
+        metadata=_about("The folder holds several models, one in each subfolder; they are loaded when asked for."),
+    )
+    memory_budget_mb: int = field(
+        default=0,
+        metadata=_about(
+            "MiB of memory for several models; the one least recently used makes room for another.",
+            otherwise="three quarters of the memory limit",
+            least=0,
+        ),
+    )
+    model_header: str = field(
+        default="x-model", metadata=_about("Header that names the model on the predict route, where there are several.")
+    )
     method: str = field(
         default="predict",
         metadata=_about("Method of the model, where it has several: predict, predict_proba, decision_function."),

@@ -42,7 +42,7 @@ def supervise(config: ServerConfig, listener: socket.socket, load: Load | None =
         load: makes the model; by default what the settings name. It is called in the workers, or before they are
             forked where their framework allows it.
     """
-    framework = None if config.predictor else framework_in(config)
+    framework = None if config.predictor or config.multi_model else framework_in(config)
     cpus = available_cpus()
     divided = division(cpus, own_threads=own_threads(framework), workers=config.workers, threads=config.threads)
     config = dataclasses.replace(config, workers=divided.workers, threads=divided.threads)
@@ -59,8 +59,7 @@ def supervise(config: ServerConfig, listener: socket.socket, load: Load | None =
         from modelport.server import worker
 
         shares.forget(number)  # what a dead predecessor told
-        model: Any = loaded or preload()
-        return worker.work(config, model, worker.Place(number, link, listener, shares, tally))
+        return worker.work(config, loaded or preload(), worker.Place(number, link, listener, shares, tally))
 
     early = loaded_before_fork(framework, config.workers)
     plan = Plan(config.workers, config.health_route, config.drain_s)
@@ -100,4 +99,4 @@ def listen(host: str, port: int) -> socket.socket:
 def _load(config: ServerConfig) -> object:
     from modelport.server import worker
 
-    return worker.load_model(config)
+    return worker.loaded(config)

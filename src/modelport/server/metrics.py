@@ -24,8 +24,8 @@ _CODES = (200, 400, 401, 403, 404, 405, 408, 409, 411, 412, 413, 414, 415, 429, 
 _OTHER = "other"
 
 # Where each number stands in a worker's part.
-_BEGUN, _CAME, _WENT, _FAILED = range(4)
-_CODE = 4
+_BEGUN, _CAME, _WENT, _FAILED, _LOADED, _EVICTED = range(6)
+_CODE = 6
 _QUEUE = _CODE + len(_CODES) + 1
 _PREDICT = _QUEUE + len(_SECONDS) + 2  # a histogram: its buckets, one beyond them, and the sum
 _BATCH = _PREDICT + len(_SECONDS) + 2
@@ -56,6 +56,7 @@ class Tally:
         part = self.cells[number * _SIZE : (number + 1) * _SIZE]
         part[_BEGUN] = sum(part[_CODE : _CELL_OF_OTHER + 1])
         part[_CAME] = part[_WENT]
+        part[_EVICTED] = part[_LOADED]
         return part
 
     def totals(self) -> list[float]:
@@ -102,6 +103,14 @@ class Metrics:
     def failed(self) -> None:
         """Count a call of the model that raised."""
         self._cells[_FAILED] += 1
+
+    def loaded(self) -> None:
+        """Count a model that was loaded because it was asked for."""
+        self._cells[_LOADED] += 1
+
+    def evicted(self) -> None:
+        """Count a model that made room for another."""
+        self._cells[_EVICTED] += 1
 
 
 class Exposition:
@@ -153,6 +162,10 @@ class Exposition:
         yield _histogram("batch_rows", "Rows in one call of the model.", _ROWS, totals[_BATCH:_SIZE])
         yield CounterMetricFamily("modelport_server_rows", "Rows predicted.", value=totals[_SIZE - 1])
         yield CounterMetricFamily("modelport_server_failed_calls", "Calls of the model that raised.", totals[_FAILED])
+        if totals[_LOADED]:
+            yield CounterMetricFamily("modelport_server_models_loaded", "Models loaded on demand.", totals[_LOADED])
+            yield CounterMetricFamily("modelport_server_models_evicted", "Models evicted.", totals[_EVICTED])
+            yield _gauge("models_held", "Models in memory.", totals[_LOADED] - totals[_EVICTED])
         yield _gauge("workers", "Worker processes.", self._tally.workers)
         info = GaugeMetricFamily(
             "modelport_server_model_info", "The model that is served.", labels=["name", "version", "framework"]

@@ -9,60 +9,29 @@ import asyncio
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import uvloop
 from anyio.abc import TaskGroup
 
-from modelport.server import open_inference, openapi
 from modelport.server.acceptor import Acceptor, StartSoon
 from modelport.server.access_log import AccessLog
-from modelport.server.app import App
-from modelport.server.batching import Batcher, BatchLimits
+from modelport.server.app import App, with_heads
 from modelport.server.config import ServerConfig
 from modelport.server.connections import Connections
-from modelport.server.counted import counted
-from modelport.server.encoding import encode
 from modelport.server.exchange import Handler, Reply, Request, Response
-from modelport.server.execution import Executor
-from modelport.server.loaders.base import LoadOptions, load
 from modelport.server.metrics import Exposition, Metrics, ServedModel, Tally
-from modelport.server.model import Calls, Model
 from modelport.server.notices import notice
-from modelport.server.prediction import Prediction
+from modelport.server.one_model import Routes, load_model, serve_model
 from modelport.server.request_reader import Limits
 from modelport.server.shares import Shares
-from modelport.server.streaming import StreamPrediction
 from modelport.server.supervisor import BACKLOG, GO, READY
-from modelport.server.warm_up import warm_up
 
 _READY = Response(200, b'{"status":"ready"}')
-_STREAMS = 64  # that may be under way at once
-
-
-def load_model(config: ServerConfig) -> Model:
-    """Load what the settings name: a predictor, or the files of a framework.
-
-    Raises:
-        ModelCannotBeLoaded: it cannot be.
-    """
-    if config.predictor:
-        from modelport.server.predictor import load_predictor
-
-        return load_predictor(config.predictor, config.model_dir)
-    options = LoadOptions(
-        method=config.method,
-        signature=config.signature,
-        threads=config.threads,
-        model_file=config.model_file,
-        trusted_types=config.trusted_types,
-    )
-    return load(config.model_dir or Path(), config.framework, options)
 
 
 @dataclass(frozen=True)
@@ -76,20 +45,41 @@ class Place:
     tally: Tally
 
 
-def work(config: ServerConfig, model: Model, place: Place) -> int:
-    """Serve a loaded model in this process until SIGTERM; return the exit code.
+@dataclass(frozen=True)
+class Ready:
+    """What a worker serves: what answers its requests, and what ends it."""
+
+    handler: Handler
+    close: Callable[[], None]
+
+
+def loaded(config: ServerConfig) -> object:
+    """Return what the settings name: a model, or the names and places of several.
+
+    Raises:
+        ModelCannotBeLoaded: it cannot be loaded, or there is none.
+    """
+    if config.multi_model:
+        from modelport.server.multi_model.catalogue import catalogue
+
+        return catalogue(config.model_dir or Path())
+    return load_model(config)
+
+
+def work(config: ServerConfig, subject: Any, place: Place) -> int:
+    """Serve what was loaded in this process until SIGTERM; return the exit code.
 
     Raises:
         ModelCannotBeLoaded: the model cannot predict its own example.
     """
     try:
-        uvloop.run(serve(config, model, place))
+        uvloop.run(serve(config, subject, place))
     except ExceptionGroup as group:  # the task group's: what is of interest is the one error in it
         raise group.exceptions[0] from None
     return 0
 
 
-async def serve(config: ServerConfig, model: Model, place: Place) -> None:
+async def serve(config: ServerConfig, subject: Any, place: Place) -> None:
     """Warm up, tell that it is ready, serve until SIGTERM, and let what is running end.
 
     Raises:
@@ -99,17 +89,9 @@ async def serve(config: ServerConfig, model: Model, place: Place) -> None:
     told_to_end = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, told_to_end.set)
     async with anyio.create_task_group() as tasks:
-        # Code of the user's says itself how many calls of it may run at once; frameworks may be called by each thread.
-        threads = model.info.threads if config.predictor else config.threads or 1
-        executor = Executor(model, loop=loop, threads=threads, tasks=tasks)
-        limits = BatchLimits(config.batch_max_rows, config.batch_max_delay_ms / 1e3, config.max_queue)
-        metrics = Metrics(place.tally, place.number)
-        batcher = Batcher(executor, model.info, limits, loop=loop, metrics=metrics)
-        predict = predict_handler(model, batcher, tasks, config)
-        await _warm_up(predict, model, place.number)
-        handler: Handler = App(routes(model, batcher, predict, metrics, place.tally, config))
-        log = AccessLog(handler, _to_stdout, loop=loop) if config.access_log else None
-        connections = Connections(log or handler, _limits(config), loop=loop)
+        ready = await _ready(config, subject, place, tasks)
+        log = AccessLog(ready.handler, _to_stdout, loop=loop) if config.access_log else None
+        connections = Connections(log or ready.handler, _limits(config), loop=loop)
         place.link.send(READY)
         # The answer comes when the doorkeeper has left the door, within a millisecond; its end, should the supervisor
         # be gone, as well.
@@ -124,10 +106,38 @@ async def serve(config: ServerConfig, model: Model, place: Place) -> None:
             cut_off = await connections.drain(config.drain_s)
             if cut_off:
                 notice(f"{cut_off} connections cut off: their requests took longer than {config.drain_s:g} s")
-        executor.close()
+        ready.close()
         tasks.cancel_scope.cancel()
     if log is not None:
         log.flush()
+
+
+async def _ready(config: ServerConfig, subject: Any, place: Place, tasks: TaskGroup) -> Ready:
+    """Return what is served, when it may be asked."""
+    metrics = Metrics(place.tally, place.number)
+    if config.multi_model:
+        from modelport.server.multi_model.serving import serve_models
+
+        several = serve_models(subject, config, tasks, metrics, _own_routes(config, place))
+        notice(f"worker {place.number} is ready; {len(subject)} models are loaded when they are asked for")
+        return Ready(several.dispatch, several.close)
+    served = await serve_model(subject, config, tasks, metrics)
+    if served.warm_up_s is None:
+        told = "the model names no example to try, so its first request may be slow"
+    else:
+        told = f"its first prediction took {served.warm_up_s * 1e3:.0f} ms"
+    notice(f"worker {place.number} is ready; {told}")
+    framework = subject.info.framework
+    return Ready(App(with_heads(served.routes | _own_routes(config, place, framework))), served.close)
+
+
+def _own_routes(config: ServerConfig, place: Place, framework: str = "") -> Routes:
+    """Return what is answered whatever the model: the health route wins over others of its path."""
+    model = ServedModel(config.model_name, config.model_version, framework)
+    return {
+        (b"GET", b"/metrics"): Exposition(place.tally, model),
+        (b"GET", config.health_route.encode()): _health,
+    }
 
 
 async def _accept(place: Place, connections: Connections, start_soon: StartSoon) -> Callable[[], None]:
@@ -141,53 +151,9 @@ async def _accept(place: Place, connections: Connections, start_soon: StartSoon)
     return acceptor.stop
 
 
-def predict_handler(model: Model, batcher: Batcher, tasks: TaskGroup, config: ServerConfig) -> Handler:
-    """Return what makes predictions: together with other requests, or item by item where the model yields."""
-    if not yields(model):
-        return Prediction(model.info, batcher, nan=config.nan)
-    finite = partial(encode, finite=config.nan == "error")
-    return StreamPrediction(model, tasks, at_once=_STREAMS, max_waiting=config.max_queue, encode=finite)
-
-
-def yields(model: Model) -> bool:
-    """Return whether the model gives its predictions item by item."""
-    return model.info.calls in (Calls.STREAM, Calls.ASYNC_STREAM)
-
-
-def routes(
-    model: Model, batcher: Batcher, predict: Handler, metrics: Metrics, tally: Tally, config: ServerConfig
-) -> Mapping[tuple[bytes, bytes], Handler]:
-    """Return what is answered where; the two routes of the container contract win over the others."""
-    info, name, version = model.info, config.model_name, config.model_version
-    found: dict[tuple[bytes, bytes], Handler] = {
-        (b"GET", b"/metrics"): Exposition(tally, ServedModel(name, version, info.framework)),
-        (b"GET", b"/openapi.json"): openapi.handler(info, config),
-    }
-    if not yields(model):  # its infer requests know no streams
-        found |= open_inference.routes(info, name, version, batcher, lambda: True, nan=config.nan)
-    found |= {
-        (b"GET", config.health_route.encode()): _health,
-        (b"POST", config.predict_route.encode()): predict,
-    }
-    counting = {key: counted(handler, metrics) for key, handler in found.items() if key[0] == b"POST"}
-    # The connection leaves the body of an answer to HEAD out.
-    heads = {(b"HEAD", path): handler for (method, path), handler in found.items() if method == b"GET"}
-    return found | counting | heads
-
-
 def _health(request: Request, reply: Reply) -> None:
     # There is a worker to answer only while the model is loaded and warm: before that it is the doorkeeper who does.
     reply.send(_READY)
-
-
-async def _warm_up(handler: Handler, model: Model, number: int) -> None:
-    rows = model.info.warm_up
-    before = time.perf_counter()
-    if len(rows):
-        await warm_up(handler, rows)
-        notice(f"worker {number} is ready; its first prediction took {(time.perf_counter() - before) * 1e3:.0f} ms")
-    else:
-        notice(f"worker {number} is ready; the model names no example to try, so its first request may be slow")
 
 
 def _to_stdout(lines: bytes) -> None:
