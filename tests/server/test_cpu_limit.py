@@ -74,13 +74,14 @@ def test_cpus_are_divided(cpus: int, threaded: bool, workers: int, threads: int,
 
 def test_code_of_the_users_gets_one_worker_and_is_not_loaded_twice_unasked() -> None:
     assert own_threads(None)
-    assert not loaded_before_fork(None, 4)
+    assert not loaded_before_fork(None, Division(4, 1))
 
 
 def test_only_what_starts_no_threads_is_loaded_before_the_fork() -> None:
-    assert loaded_before_fork(Framework.SCIKIT_LEARN, 2)
-    assert not loaded_before_fork(Framework.SCIKIT_LEARN, 1)
-    assert not loaded_before_fork(Framework.TENSORFLOW, 2)
+    assert loaded_before_fork(Framework.SCIKIT_LEARN, Division(2, 1))
+    assert not loaded_before_fork(Framework.SCIKIT_LEARN, Division(1, 1))
+    assert not loaded_before_fork(Framework.SCIKIT_LEARN, Division(2, 2))  # threads do not survive a fork
+    assert not loaded_before_fork(Framework.TENSORFLOW, Division(2, 1))
 
 
 def test_a_number_of_threads_that_the_environment_names_is_left_alone() -> None:

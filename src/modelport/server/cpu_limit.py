@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 
 from modelport.core.frameworks import Framework
 
-# Frameworks that predict with threads of their own and let Python run meanwhile; `loaders` say the same of each model
-# (`Sharing`), but only once it is loaded, which is too late to decide on processes.
+# Frameworks that predict with threads of their own and let Python run meanwhile. Decided by name: once a model is
+# loaded it is too late to decide on processes.
 _OWN_THREADS = frozenset(
     {Framework.TENSORFLOW, Framework.KERAS, Framework.ONNX, Framework.PYTORCH, Framework.XGBOOST, Framework.CATBOOST}
     | {Framework.LIGHTGBM}
 )
-# Loading them starts no thread, so that a process may fork afterwards.
+# Loading them starts no thread, unless they are given several, so that a process may fork afterwards.
 _LOADED_BEFORE_FORK = frozenset({Framework.SCIKIT_LEARN})
 
 # What the numeric libraries below the frameworks ask for their number of threads, once, when they are imported.
@@ -50,9 +50,9 @@ def own_threads(framework: Framework | None) -> bool:
     return framework is None or framework in _OWN_THREADS
 
 
-def loaded_before_fork(framework: Framework | None, workers: int) -> bool:
+def loaded_before_fork(framework: Framework | None, divided: Division) -> bool:
     """Return whether the model is loaded once, before the workers part, instead of by each of them."""
-    return workers > 1 and framework in _LOADED_BEFORE_FORK
+    return divided.workers > 1 and divided.threads == 1 and framework in _LOADED_BEFORE_FORK
 
 
 def division(cpus: int, *, own_threads: bool, workers: int = 0, threads: int = 0) -> Division:

@@ -61,7 +61,7 @@ def supervise(config: ServerConfig, listener: socket.socket, load: Load | None =
         shares.forget(number)  # what a dead predecessor told
         return worker.work(config, loaded or preload(), worker.Place(number, link, listener, shares, tally))
 
-    early = loaded_before_fork(framework, config.workers)
+    early = loaded_before_fork(framework, divided)
     plan = Plan(config.workers, config.health_route, config.drain_s)
     return Supervisor(plan, listener, work, preload if early else None).run()
 

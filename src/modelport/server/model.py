@@ -36,13 +36,6 @@ class Calls(StrEnum):
     ASYNC_STREAM = "ASYNC_STREAM"  # an asynchronous generator of such pairs
 
 
-class Sharing(StrEnum):
-    """How several CPUs are put to use."""
-
-    PROCESSES = "PROCESSES"  # Python holds the lock while predicting: one worker process for each CPU
-    THREADS = "THREADS"  # the framework has threads of its own: one worker process with all CPUs
-
-
 @dataclass(frozen=True)
 class TensorInfo:
     """A named input or output: `datatype` as in the Open Inference Protocol (FP32, INT64, BYTES …), -1 is any size."""
@@ -72,9 +65,7 @@ class ModelInfo:
         row_wise: each row's prediction depends on that row alone, so rows of several requests may be one call.
         form: how rows are handed to it.
         calls: how `predict` is called.
-        sharing: how several CPUs are used.
         threads: how many threads may call it at the same time.
-        preload: it may be loaded before the worker processes fork, and share its memory.
         libraries: versions at training and now, for the skew report.
         warm_up: rows that it must be able to predict before it counts as healthy; empty: it has not said.
         request_schema: JSON schema of one instance, where type hints gave one.
@@ -88,9 +79,7 @@ class ModelInfo:
     row_wise: bool = True
     form: Form = Form.ARRAY
     calls: Calls = Calls.SYNC
-    sharing: Sharing = Sharing.PROCESSES
     threads: int = 1
-    preload: bool = False
     libraries: tuple[LibraryVersion, ...] = ()
     warm_up: Any = ()
     request_schema: Mapping[str, Any] | None = None

@@ -21,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from modelport.core.errors import InvalidArgument, ModelCannotBeLoaded
 from modelport.core.frameworks import Framework
 from modelport.server.loaders.base import LoadOptions, load
-from modelport.server.model import Sharing, TensorInfo
+from modelport.server.model import TensorInfo
 from tests.server.predicting import predictions
 
 ROWS = arrays.arrays(np.float32, st.tuples(st.integers(1, 20), st.just(4)), elements=st.floats(-1e3, 1e3, width=32))
@@ -48,7 +48,6 @@ def test_predictions_are_those_of_the_session_to_the_bit(tmp_path: Path) -> None
     session = save(to_onnx(LinearRegression().fit(X, X[:, 0]), X[:1]), tmp_path)
     model = load(tmp_path, "", LoadOptions())
     assert model.info.framework == Framework.ONNX
-    assert model.info.sharing is Sharing.THREADS
     assert model.info.row_wise
     assert model.info.inputs == (TensorInfo("X", "FP32", (-1, 4)),)
 

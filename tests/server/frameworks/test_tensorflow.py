@@ -22,7 +22,7 @@ from modelport.core.errors import InvalidArgument, ModelCannotBeLoaded
 from modelport.server.loaders import tensorflow as loader
 from modelport.server.loaders.base import LoadOptions
 from modelport.server.loaders.tensor_model import TensorModel
-from modelport.server.model import Batch, Sharing, TensorInfo
+from modelport.server.model import Batch, TensorInfo
 
 _ROWS = arrays.arrays(np.float32, st.tuples(st.integers(1, 9), st.just(4)), elements=st.floats(-1e3, 1e3, width=32))
 
@@ -143,7 +143,6 @@ def test_what_is_text_comes_back_as_text(model: TensorModel) -> None:
 def test_it_tells_inputs_outputs_and_a_row_for_warming_up(model: TensorModel) -> None:
     assert model.info.inputs == (TensorInfo("x", "FP32", (-1, 4)),)
     assert model.info.outputs == (TensorInfo("probabilities", "FP32", (-1, 3)),)
-    assert model.info.sharing is Sharing.THREADS
     assert [(library.name, library.trained) for library in model.info.libraries] == [("tensorflow", tf.__version__)]
     assert predicted(model, model.info.warm_up).shape == (1, 3)
 

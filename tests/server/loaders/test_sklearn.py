@@ -66,7 +66,6 @@ def test_predictions_are_those_of_the_estimator_to_the_bit(name: str, tmp_path: 
     estimator = ESTIMATORS[name]
     model = stored(estimator, tmp_path)
     assert model.info.row_wise
-    assert model.info.preload
     assert model.info.warm_up == [[0.0] * 4]
 
     @given(ROWS)
@@ -247,7 +246,6 @@ def test_threads_are_those_of_this_machine(tmp_path: Path) -> None:
     inner = RandomForestClassifier(3, n_jobs=-1)
     estimator = VotingClassifier([("a", inner)]).fit(X, CLASSES).set_params(n_jobs=8)
     model = stored(estimator, tmp_path, threads=2)
-    assert not model.info.preload  # threads would not survive the fork
     voting = model.predict.__self__._methods["predict"].__self__  # type: ignore[attr-defined]
     assert voting.n_jobs == 2
     assert voting.estimators_[0].n_jobs == 2

@@ -12,7 +12,7 @@ from modelport.server.loaders.base import LoadOptions, required
 from modelport.server.loaders.columns import Columns, described
 from modelport.server.loaders.files import head, model_file
 from modelport.server.loaders.pickles import SUFFIXES
-from modelport.server.model import Batch, Form, LibraryVersion, Model, ModelInfo, Parameters, Sharing, TensorInfo
+from modelport.server.model import Batch, Form, LibraryVersion, Model, ModelInfo, Parameters, TensorInfo
 from modelport.server.skew import compared
 
 _NAME = "catboost"
@@ -53,7 +53,6 @@ class CatBoostModel:
             inputs=() if self._worded else (TensorInfo("instances", "FP64", (-1, len(names))),),
             # A whole number may be a category, and must not become 1.0 because there is a 2.5 beside it.
             form=Form.PYTHON if self._worded else Form.ARRAY,
-            sharing=Sharing.THREADS,
             libraries=libraries,
             warm_up=[] if self._worded else [[0.0] * len(names)],
         )

@@ -18,7 +18,7 @@ from modelport.server.loaders.columns import Columns
 from modelport.server.loaders.files import head, model_file
 from modelport.server.loaders.pickles import SUFFIXES
 from modelport.server.loaders.table_model import TableModel, numeric_input, only_predict, zeros
-from modelport.server.model import Model, ModelInfo, Sharing
+from modelport.server.model import Model, ModelInfo
 from modelport.server.skew import compared
 
 _NAME = "lightgbm"
@@ -71,8 +71,6 @@ def _model(booster: Any, folder: Path, options: LoadOptions, trained: str) -> Ta
     info = ModelInfo(
         framework=Framework.LIGHTGBM,
         inputs=numeric_input(columns, categories),
-        sharing=Sharing.THREADS,
-        preload=threads == 1,
         libraries=compared(folder, (_NAME, "numpy"), {_NAME: trained} if trained else {}),
         warm_up=zeros(columns, categories),
     )

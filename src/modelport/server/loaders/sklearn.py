@@ -60,7 +60,6 @@ class SklearnModel:
             outputs=_outputs(estimator, options.method),
             row_wise=estimators.is_row_wise(estimator),
             # Threads that a library started are gone after a fork, and it would wait for them.
-            preload=options.threads == 1,
             libraries=libraries,
             warm_up=self._warm_up(),
         )

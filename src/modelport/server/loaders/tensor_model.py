@@ -17,7 +17,7 @@ from modelport.core.frameworks import Framework
 from modelport.server import skew
 from modelport.server.loaders.tensors_in import TEXT, Wanted, named_tensors, tensor_info
 from modelport.server.loaders.tensors_out import predictions
-from modelport.server.model import Array, Batch, LibraryVersion, ModelInfo, Parameters, Sharing, rows_of
+from modelport.server.model import Array, Batch, LibraryVersion, ModelInfo, Parameters, rows_of
 
 Tensors = dict[str, Array]
 Caller = Callable[[Tensors], Tensors]
@@ -81,7 +81,6 @@ class TensorModel:
             inputs=tuple(tensor_info(one) for one in self._chosen.inputs),
             outputs=tuple(tensor_info(one) for one in self._chosen.outputs),
             row_wise=all(function.row_wise for function in functions.values()),
-            sharing=Sharing.THREADS,
             libraries=libraries,
         )
         self.info = replace(self.info, warm_up=self._warm_up())
