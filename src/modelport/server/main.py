@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modelport.core.errors import Error, InvalidArgument
-from modelport.core.frameworks import Framework, framework_named, framework_of
+from modelport.core.errors import Error, InvalidArgument, ModelCannotBeLoaded
+from modelport.core.frameworks import Framework, framework_named
 from modelport.server.config import ServerConfig
 from modelport.server.configure import configure
 from modelport.server.cpu_limit import available_cpus, division, loaded_before_fork, own_threads, thread_variables
+from modelport.server.loaders.files import detected
 from modelport.server.metrics import Tally
 from modelport.server.notices import complaint, notice
 from modelport.server.shares import Shares
@@ -73,7 +74,10 @@ def framework_in(config: ServerConfig) -> Framework | None:
     folder = config.model_dir
     if folder is None:
         return None
-    return framework_of([folder.name] if folder.is_file() else [path.name for path in folder.iterdir()])
+    try:
+        return detected(folder.parent, folder.name) if folder.is_file() else detected(folder, config.model_file)
+    except ModelCannotBeLoaded:  # which the worker will find, and say
+        return None
 
 
 def listen(host: str, port: int) -> socket.socket:
