@@ -141,6 +141,18 @@ def test_a_predictor_that_yields_is_streamed_to_those_who_ask(start: Callable[..
     assert server.client.post("/v2/models/model/infer", json={}).status_code == 404
 
 
+def test_a_predict_route_of_the_protocol_is_answered_in_the_protocol(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    (tmp_path / "speaker.py").write_text("def total(instances):\n    return [sum(row) for row in instances]\n")
+    route = "/v2/models/model/infer"
+    server = start(tmp_path, "--predictor", "speaker.py:total", "--predict-route", route)
+    server.ready()
+    tensor = {"name": "x", "datatype": "FP64", "shape": [1, 2], "data": [1, 2]}
+    (output,) = server.client.post(route, json={"inputs": [tensor]}).json()["outputs"]
+    assert output["data"] == [3.0]
+
+
 def test_a_model_that_cannot_be_loaded_ends_the_server_with_the_reason(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:

@@ -14,13 +14,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from typing import Protocol
 
 from modelport.core.errors import Cancelled, Internal, ResourceExhausted
 from modelport.server.batch_plan import BatchLimits, Crowd, gathered, hold_s, likeness
-from modelport.server.execution import Executor, Outcome, Predicted
+from modelport.server.execution import Done, Outcome, Predicted
 from modelport.server.jobs import Caller, Job, Pieces, predictions_in
 from modelport.server.metrics import Metrics
-from modelport.server.model import ModelInfo, joined, take
+from modelport.server.model import Batch, ModelInfo, Parameters, joined, take
 from modelport.server.recovery import Recovery, recovery
 
 _log = logging.getLogger(__name__)
@@ -28,19 +29,45 @@ _log = logging.getLogger(__name__)
 __all__ = ["BatchLimits", "Batcher", "Caller", "Job", "likeness"]
 
 
+class Calls(Protocol):
+    """What makes the calls; an executor is one.
+
+    Attributes:
+        slots: the number of calls that may be under way at once.
+    """
+
+    slots: int
+
+    def run(self, batch: Batch, parameters: Parameters, done: Done) -> None:
+        """Make a call and hand its outcome to `done` on the event loop, now or later."""
+        ...
+
+
 class Batcher:
     """Gathers jobs and gives them to the executor, no more calls at once than it takes."""
 
     def __init__(
         self,
-        executor: Executor,
+        executor: Calls,
         info: ModelInfo,
         limits: BatchLimits,
         *,
         loop: asyncio.AbstractEventLoop,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        divides: Callable[[Exception], bool] = lambda error: True,
     ) -> None:
+        """Take a model's executor and how its calls are made up.
+
+        Args:
+            executor: makes the calls.
+            info: what the model says about itself.
+            limits: most rows, longest wait, most requests that wait.
+            loop: the event loop.
+            metrics: where calls are counted.
+            clock: tells the time in seconds.
+            divides: whether the requests of a call that failed so are tried apart; else all of them have failed so.
+        """
         self._executor = executor
         self._row_wise = info.row_wise
         self._limits = limits
@@ -48,6 +75,7 @@ class Batcher:
         self._loop = loop
         self._metrics = metrics or Metrics()
         self._clock = clock
+        self._divides = divides
         self._waiting: deque[Job] = deque()
         self._slots = executor.slots
         self._planned = False
@@ -158,10 +186,11 @@ class Batcher:
             self._crowd.saw(len(jobs) + len(self._waiting), self._clock())
         if failure is None:
             self._release()
-        elif self._row_wise:
+        elif self._row_wise and self._divides(failure):
             self._recover(recovery(jobs, failure, self._share), None)
         else:
-            _tell(jobs[0], failure)
+            for job in jobs:
+                _tell(job, failure)
             self._release()
 
     def _recover(self, attempts: Recovery, outcome: Outcome | None) -> None:

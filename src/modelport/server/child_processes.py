@@ -6,17 +6,31 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when the parent is gone; where it cannot (not Linux), nothing happens."""
+    dying_with(parent)()
+
+
+def dying_with(parent: int) -> Callable[[], None]:
+    """Return `die_with_parent` with all found that it needs, so that it may be called between fork and exec.
+
+    The kernel takes the thread that forks for the parent.
+    """
     if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before
-        os.kill(os.getpid(), signal.SIGKILL)
+        return lambda: None
+    prctl = ctypes.CDLL(None).prctl
+
+    def bind() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was gone before
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return bind
 
 
 def ended() -> list[tuple[int, int]]:

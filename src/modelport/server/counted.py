@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from modelport.core.errors import Error
 from modelport.server import failures
 from modelport.server.exchange import Handler, PassedOn, Reply, Request, Response
-from modelport.server.metrics import Metrics
 
 _HUNG_UP = 499
 
 
-def counted(handler: Handler, metrics: Metrics) -> Handler:
+class Counts(Protocol):
+    """What keeps the numbers."""
+
+    def begun(self) -> None:
+        """Count a request that is under way now."""
+        ...
+
+    def answered(self, code: int) -> None:
+        """Count the answer to a request; 499 where the caller hung up."""
+        ...
+
+
+def counted(handler: Handler, metrics: Counts) -> Handler:
     """Return a handler that answers as the other does, every answer counted by its code."""
 
     def count(request: Request, reply: Reply) -> None:
@@ -32,7 +45,7 @@ class _Counting(PassedOn):
 
     __slots__ = ("_metrics",)
 
-    def __init__(self, reply: Reply, metrics: Metrics) -> None:
+    def __init__(self, reply: Reply, metrics: Counts) -> None:
         super().__init__(reply)
         self._metrics = metrics
 

@@ -11,7 +11,7 @@ from modelport.core.errors import InvalidArgument
 from modelport.server.bytes_in_json import with_bytes
 from modelport.server.model import Batch, Form, Parameters
 from modelport.server.number_arrays import WORTHWHILE_BYTES, NumberReader
-from modelport.server.rows import batch_of
+from modelport.server.rows import batch_of, faithful_batch_of, rounds
 
 _WANTED = 'Send {"instances": [...]}, one entry for each row'
 _MEMBERS = {"instances", "parameters", "signature_name"}
@@ -33,8 +33,17 @@ class Instances:
 class Decoder:
     """Reads bodies of the form `{"instances": [...], "parameters": {...}}`; not for several threads at once."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, *, passed_on: bool = False) -> None:
+        """Take what becomes of the rows.
+
+        Args:
+            form: the form in which the model wants them.
+            passed_on: they go on to another server, which judges them: rows of unequal length and large whole numbers
+                stay as they are, and members that are a text or a number, which may choose a route, are let through.
+        """
         self._arrays = form is Form.ARRAY
+        self._passed_on = passed_on
+        self._batch_of = faithful_batch_of if passed_on else batch_of
         self._numbers = NumberReader()
 
     def __call__(self, body: bytes) -> Instances:
@@ -45,9 +54,9 @@ class Decoder:
         """
         if len(body) >= WORTHWHILE_BYTES and self._arrays:
             found = self._numbers.read(body)
-            if found is not None:
+            if found is not None and not (self._passed_on and rounds(found[0])):
                 array, others = found
-                return Instances(array, _parameters(others) if others else {})
+                return Instances(array, self._parameters(others) if others else {})
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -55,14 +64,21 @@ class Decoder:
         rows = document.get("instances") if type(document) is dict else None
         if type(rows) is not list:
             raise _without_instances(document)
-        parameters = _parameters(document) if len(document) > 1 else {}
+        parameters = self._parameters(document) if len(document) > 1 else {}
         texts = body.count(b'"') > _QUOTES
         try:
             if texts and b'"b64"' in body:
                 rows = with_bytes(rows)
-            return Instances(batch_of(rows, texts=texts) if self._arrays else rows, parameters)
+            return Instances(self._batch_of(rows, texts=texts) if self._arrays else rows, parameters)
         except RecursionError:
             raise too_deep() from None
+
+    def _parameters(self, document: dict[str, Any]) -> Parameters:
+        if self._passed_on:
+            document = {
+                name: value for name, value in document.items() if name in _MEMBERS or isinstance(value, (dict, list))
+            }
+        return _parameters(document)
 
 
 def _salvaged(body: bytes, error: orjson.JSONDecodeError) -> Any:

@@ -26,12 +26,13 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 _DEEPEST = 200
 
 
-def encode(batch: Batch, *, finite: bool = False) -> bytes:
+def encode(batch: Batch, *, finite: bool = False, member: str = "predictions") -> bytes:
     """Return `{"predictions": [...]}`.
 
     Args:
         batch: one prediction for each instance.
         finite: NaN and infinity are an error.
+        member: the name that they stand under.
 
     Raises:
         Internal: a prediction cannot be written as JSON; says which one.
@@ -41,10 +42,32 @@ def encode(batch: Batch, *, finite: bool = False) -> bytes:
     if finite:
         require_finite(rows)
     try:
-        return orjson.dumps({"predictions": rows}, _plain, _OPTIONS)
+        return orjson.dumps({member: rows}, _plain, _OPTIONS)
     except TypeError:
         # Something that is rarely there, such as names that are no texts: once more, row by row.
-        return orjson.dumps({"predictions": [json_of(number, row) for number, row in enumerate(rows)]})
+        return orjson.dumps({member: [json_of(number, row) for number, row in enumerate(rows)]})
+
+
+def json_body(value: Any, *, base64: bool = False) -> bytes:
+    """Return any value as JSON, in the words that predictions are written in.
+
+    Args:
+        value: what may be in a prediction, such as columns by name.
+        base64: bytes are a plain text in base64, as of servers that know from elsewhere where they have bytes.
+
+    Raises:
+        Internal: it cannot be written; says why.
+    """
+    try:
+        return orjson.dumps(value, _plain_base64 if base64 else _plain, _OPTIONS)
+    except TypeError:
+        pass
+    try:
+        return _text(value, 0)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Internal(
+            f"The rows cannot be written as JSON: {error}", hint="Give numbers, texts, lists, and objects of these"
+        ) from error
 
 
 def records(batch: Batch) -> list[Any] | NDArray[Any]:
@@ -107,6 +130,11 @@ def _plain(value: Any) -> Any:
     if array is None:
         raise TypeError(type(value).__name__)
     return array
+
+
+def _plain_base64(value: Any) -> Any:
+    plain = _plain(value)
+    return plain["b64"] if isinstance(value, (bytes, bytearray, memoryview)) else plain
 
 
 def json_of(number: int, row: Any) -> orjson.Fragment:

@@ -28,20 +28,18 @@ class RowFailure(Exception):
         self.error = error
 
 
-def as_error(error: Exception) -> Error:
-    """Return what an exception means to a caller; one of the model's own is named with its type."""
+def as_error(error: Exception, *, who: str = "The model", wants: str = "what it was trained on") -> Error:
+    """Return what an exception means to a caller; one of the own of `who`ever was called is named with its type."""
     if isinstance(error, Error):
         return error
     text = f"{type(error).__name__}: {_message(error)}"
     if isinstance(error, _CALLERS_FAULT):
-        return InvalidArgument(
-            f"The model refuses the instances: {text}", hint="Compare them with what it was trained on"
-        )
+        return InvalidArgument(f"{who} refuses the instances: {text}", hint=f"Compare them with {wants}")
     if isinstance(error, MemoryError):
         return ResourceExhausted(
             f"The memory does not suffice for these instances: {text}", hint="Send fewer instances in a request"
         )
-    return Internal(f"The model failed: {text}", hint="See the server's log")
+    return Internal(f"{who} failed: {text}", hint="See the server's log")
 
 
 def status_of(error: Exception) -> Status:

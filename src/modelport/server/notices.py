@@ -8,9 +8,9 @@ import sys
 from modelport.core.errors import Error
 
 
-def notice(text: str) -> None:
+def notice(text: str, program: str = "modelport-server") -> None:
     """Write a line in one piece: several processes share stderr."""
-    sys.stderr.write(f"modelport-server[{os.getpid()}]: {text}\n")
+    sys.stderr.write(f"{program}[{os.getpid()}]: {text}\n")
     sys.stderr.flush()
 
 

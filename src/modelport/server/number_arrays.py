@@ -24,14 +24,13 @@ _KEPT_BYTES = 16 * 1024**2
 _MAX_DEPTH = 32
 
 # Bodies of texts and images would be parsed for nothing: the first thing in `instances` must look like a number.
-_NUMBERS_FIRST = re.compile(rb'"instances"\s*:\s*\[[\s\[]*[-0-9]')
+_NUMBERS_FIRST = rb'"%b"\s*:\s*\[[\s\[]*[-0-9]'
 _FLAT_DATA_FIRST = re.compile(rb'"data"\s*:\s*\[\s*[-0-9]')
 _HEAD_BYTES = 1024
 
 # What can stand in a block of numbers beside its brackets and commas. Taking it out leaves the structure.
 _NOT_STRUCTURE = b"0123456789.eE+- \t\r\n"
 _BRACKET = ord("[")
-_START = b'{"instances":'.translate(None, _NOT_STRUCTURE)
 
 Read = TypeVar("Read")
 
@@ -39,21 +38,27 @@ Read = TypeVar("Read")
 class NumberReader:
     """Reads large bodies; not for several threads at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rows: str = "instances", tensors: str = "inputs") -> None:
+        """Take the names of the members that hold rows, and tensors."""
         self._parser = simdjson.Parser()
+        self._rows = rows
+        self._tensors = tensors
+        self._numbers_first = re.compile(_NUMBERS_FIRST % rows.encode())
 
     def read(self, body: bytes) -> tuple[NDArray[Any], dict[str, Any]] | None:
         """Return the rows of `{"instances": [...], ...}` and its other members; None where that is not possible."""
-        return self._through(_read, body) if _NUMBERS_FIRST.search(body, 0, _HEAD_BYTES) else None
+        return self._through(_read, body, self._rows) if self._numbers_first.search(body, 0, _HEAD_BYTES) else None
 
     def read_tensors(self, body: bytes) -> dict[str, Any] | None:
         """Return `{"inputs": [{"data": [...], ...}], ...}` with arrays for `data`; None where that is not possible."""
-        return self._through(_read_tensors, body) if _FLAT_DATA_FIRST.search(body, 0, _HEAD_BYTES) else None
+        return (
+            self._through(_read_tensors, body, self._tensors) if _FLAT_DATA_FIRST.search(body, 0, _HEAD_BYTES) else None
+        )
 
-    def _through(self, read: Callable[[Any, bytes], Read | None], body: bytes) -> Read | None:
+    def _through(self, read: Callable[[Any, bytes, str], Read | None], body: bytes, name: str) -> Read | None:
         try:
             # No variable here may refer into the document: the parser would refuse the next body.
-            return read(self._parser.parse(body), body)
+            return read(self._parser.parse(body), body, name)
         except (ValueError, RuntimeError, MemoryError):  # not JSON, too deep, or a number beyond 64 bits
             return None
         finally:
@@ -61,32 +66,32 @@ class NumberReader:
                 self._parser = simdjson.Parser()
 
 
-def _read(document: Any, body: bytes) -> tuple[NDArray[Any], dict[str, Any]] | None:
-    members = _members(document, "instances")
+def _read(document: Any, body: bytes, rows: str) -> tuple[NDArray[Any], dict[str, Any]] | None:
+    members = _members(document, rows)
     if members is None:
         return None
-    names, block = list(members), members["instances"]
+    names, block = list(members), members[rows]
     shape = _shape(block)
     if not shape:
         return None
     values = _values(block)
     # The count first: the structure of a first row that is not like the others may take more room than there is.
-    if values is None or values.size != math.prod(shape) or not _regular(shape, names, body):
+    if values is None or values.size != math.prod(shape) or not _regular(shape, names, body, rows):
         return None
-    others = {name: _plain(value) for name, value in members.items() if name != "instances"}
+    others = {name: _plain(value) for name, value in members.items() if name != rows}
     return values.reshape(shape), others
 
 
-def _read_tensors(document: Any, body: bytes) -> dict[str, Any] | None:
-    inputs = _members(document, "inputs")
-    if inputs is None or not isinstance(inputs["inputs"], simdjson.Array):
+def _read_tensors(document: Any, body: bytes, listed: str) -> dict[str, Any] | None:
+    members = _members(document, listed)
+    if members is None or not isinstance(members[listed], simdjson.Array):
         return None
-    tensors = [_read_tensor(one) for one in inputs["inputs"]]
-    # The brackets of `inputs` and of each shape and data: with no more of them, data has no lists in it.
+    tensors = [_read_tensor(one) for one in members[listed]]
+    # The brackets of the list and of each shape and data: with no more of them, data has no lists in it.
     brackets = 1 + 2 * len(tensors)
     if None in tensors or int(np.count_nonzero(np.frombuffer(body, np.uint8) == _BRACKET)) != brackets:
         return None
-    return {name: tensors if name == "inputs" else _plain(value) for name, value in inputs.items()}
+    return {name: tensors if name == listed else _plain(value) for name, value in members.items()}
 
 
 def _read_tensor(tensor: Any) -> dict[str, Any] | None:
@@ -133,8 +138,8 @@ def _values(block: Any) -> NDArray[Any] | None:
         return None
 
 
-def _regular(shape: tuple[int, ...], names: list[str], body: bytes) -> bool:
-    """Return whether the brackets of `instances` are those of an array of this shape.
+def _regular(shape: tuple[int, ...], names: list[str], body: bytes, rows: str) -> bool:
+    """Return whether the brackets of the member `rows` are those of an array of this shape.
 
     There are no texts in a block of numbers, so its structure follows right upon the start of the body, or ends it.
     Neither of two complete brackets can be the mere beginning or end of the other, so comparing there is enough.
@@ -143,9 +148,9 @@ def _regular(shape: tuple[int, ...], names: list[str], body: bytes) -> bool:
     wanted = b"[" + b"," * (shape[-1] - 1) + b"]"
     for size in reversed(shape[:-1]):
         wanted = b"[" + (wanted + b",") * (size - 1) + wanted + b"]"
-    if names[0] == "instances":
-        return structure.startswith(_START + wanted)
-    return names[-1] == "instances" and structure.endswith(wanted + b"}")
+    if names[0] == rows:
+        return structure.startswith(b'{"%b":' % rows.encode().translate(None, _NOT_STRUCTURE) + wanted)
+    return names[-1] == rows and structure.endswith(wanted + b"}")
 
 
 def _plain(value: Any) -> Any:

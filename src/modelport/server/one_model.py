@@ -95,10 +95,10 @@ def _yields(model: Model) -> bool:
 
 
 def _routes(model: Model, batcher: Batcher, predict: Handler, metrics: Metrics, config: ServerConfig) -> Routes:
-    """Return what is answered where; the predict route of the container contract wins over the others."""
+    """Return what is answered where; a predict route that is one of the protocol's is answered in the protocol."""
     info, name, version = model.info, config.model_name, config.model_version
     found: Routes = {(b"GET", b"/openapi.json"): openapi.handler(info, config)}
     if not _yields(model):  # its infer requests know no streams
         found |= open_inference.routes(info, name, version, batcher, lambda: True, nan=config.nan)
-    found[b"POST", config.predict_route.encode()] = predict
+    found.setdefault((b"POST", config.predict_route.encode()), predict)
     return found | {key: counted(handler, metrics) for key, handler in found.items() if key[0] == b"POST"}

@@ -23,6 +23,7 @@ from modelport.server.number_arrays import NumberReader
 from modelport.server.prediction import counted, unwritable
 
 _LENGTH_HEADER = b"inference-header-content-length"
+_MOST_DIGITS = 18  # of a length; Python reads no number of thousands of them
 _BINARY = b"application/octet-stream"
 _EXTENSIONS = ["binary_tensor_data"]
 
@@ -43,15 +44,15 @@ def routes(
     infer = Infer(info, name, version, batcher, finite=nan == "error")
     model = f"/v2/models/{name}"
     found: dict[tuple[bytes, bytes], Handler] = {
-        (b"GET", b"/v2"): _constant(_server()),
-        (b"GET", b"/v2/"): _constant(_server()),
-        (b"GET", b"/v2/health/live"): _constant({"live": True}),
-        (b"GET", b"/v2/health/ready"): _readiness(ready, {}),
+        (b"GET", b"/v2"): constant(_server()),
+        (b"GET", b"/v2/"): constant(_server()),
+        (b"GET", b"/v2/health/live"): constant({"live": True}),
+        (b"GET", b"/v2/health/ready"): readiness(ready, {}),
     }
     for path in (model, f"{model}/versions/{version}") if version else (model,):
         base = path.encode()
-        found[b"GET", base] = _constant(_model(info, name, version))
-        found[b"GET", base + b"/ready"] = _readiness(ready, {"name": name})
+        found[b"GET", base] = constant(_model(info, name, version))
+        found[b"GET", base + b"/ready"] = readiness(ready, {"name": name})
         found[b"POST", base + b"/infer"] = infer
     return found
 
@@ -70,7 +71,7 @@ class Infer:
     def __call__(self, request: Request, reply: Reply) -> None:
         """Decode, queue, and answer when the model has predicted."""
         try:
-            asked = inference.read(request.body, _json_length(request), self._numbers)
+            asked = inference.read(request.body, json_length(request), self._numbers)
             request.rows = asked.rows
             batch = inference.rows_for(asked, self._info)
             parsed = time.perf_counter()
@@ -117,11 +118,16 @@ def refusal(error: Exception) -> Response:
     return Response(status.code.http_status, orjson.dumps({"error": failures.writable(text)}))
 
 
-def _json_length(request: Request) -> int | None:
+def json_length(request: Request) -> int | None:
+    """Return the length of the JSON in front of tensors in binary form, or None where there are none.
+
+    Raises:
+        InvalidArgument: the request says a length that it cannot be.
+    """
     value = request.header(_LENGTH_HEADER)
     if not value:
         return None
-    if not value.isdigit() or int(value) > len(request.body):
+    if not value.isdigit() or len(value) > _MOST_DIGITS or int(value) > len(request.body):
         raise InvalidArgument(
             f"Inference-Header-Content-Length is `{value[:40].decode('latin-1')}`, the body has "
             f"{len(request.body)} bytes",
@@ -130,7 +136,8 @@ def _json_length(request: Request) -> int | None:
     return int(value)
 
 
-def _constant(document: dict[str, Any]) -> Handler:
+def constant(document: dict[str, Any]) -> Handler:
+    """Return a handler that always answers this."""
     response = Response(200, orjson.dumps(document))
 
     def handle(request: Request, reply: Reply) -> None:
@@ -139,7 +146,8 @@ def _constant(document: dict[str, Any]) -> Handler:
     return handle
 
 
-def _readiness(ready: Callable[[], bool], document: Mapping[str, Any]) -> Handler:
+def readiness(ready: Callable[[], bool], document: Mapping[str, Any]) -> Handler:
+    """Return a handler that tells whether it is ready, beside what the document says."""
     responses = {
         True: Response(200, orjson.dumps({**document, "ready": True})),
         False: Response(503, orjson.dumps({**document, "ready": False})),

@@ -48,7 +48,7 @@ def load_predictor(spec: str, model_dir: Path | None) -> Model:
         raise wrong_signature(found, "has no method `predict`", "Add `def predict(self, instances)`")
     if callable(getattr(found, "from_path", None)):
         return _from_path(found, model_dir)
-    instance = _constructed(found)
+    instance = constructed(found)
     verbs = _verbs(instance)
     load = getattr(instance, "load", None)
     vertex = callable(load) and next(iter(inspect.signature(load).parameters), "") == _VERTEX_ARGUMENT
@@ -106,7 +106,8 @@ def _from_path(found: type, model_dir: Path | None) -> Model:
     return _model(Verbs(None, Verb(instance.predict), None), traits_of(instance))
 
 
-def _constructed(found: type) -> Any:
+def constructed(found: type) -> Any:
+    """Return an instance of a class that nothing is given to. Raises ModelCannotBeLoaded where that cannot be."""
     wanted = [
         one.name
         for one in _parameters(found)

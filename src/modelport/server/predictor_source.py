@@ -62,12 +62,12 @@ def find(spec: str, model_dir: Path | None) -> Any:
         ModelCannotBeLoaded: there is no such file, module or name, or importing it fails.
     """
     source = parse(spec)
-    module = _from_file(source.file, model_dir) if source.file else _from_path(source.module, model_dir)
+    module = module_in(source.file, model_dir) if source.file else module_called(source.module, model_dir)
     if not source.name:
         return _only(module)
     found = getattr(module, source.name, None)
     if found is None:
-        raise _absent(module, source.name)
+        raise absent(module, source.name, _candidates(module))
     return found
 
 
@@ -111,13 +111,18 @@ def summary(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _from_file(file: Path, model_dir: Path | None) -> ModuleType:
+def module_in(file: Path, model_dir: Path | None) -> ModuleType:
+    """Import a file, looked for in the working directory, then in the model's folder.
+
+    Raises:
+        ModelCannotBeLoaded: it is not there, or importing it fails.
+    """
     choices = [file, *([model_dir / file] if model_dir and not file.is_absolute() else [])]
     path = next((choice.resolve() for choice in choices if choice.is_file()), None)
     if path is None:
         raise ModelCannotBeLoaded(
             f"The file `{file}` does not exist; looked in {', '.join(str(one.parent.resolve()) for one in choices)}",
-            hint="Correct the path of the predictor",
+            hint="Correct the path",
         )
     if not path.stem.isidentifier():
         raise ModelCannotBeLoaded(f"`{path.name}` is no name of a module", hint="Rename it: letters, digits, _")
@@ -136,7 +141,12 @@ def _from_file(file: Path, model_dir: Path | None) -> ModuleType:
     return module
 
 
-def _from_path(name: str, model_dir: Path | None) -> ModuleType:
+def module_called(name: str, model_dir: Path | None) -> ModuleType:
+    """Import a module from the import path, the working directory or the model's folder.
+
+    Raises:
+        ModelCannotBeLoaded: it is not there, or importing it fails.
+    """
     for folder in (Path.cwd(), model_dir):
         if folder is not None:
             _import_from(folder.resolve(), first=False)
@@ -190,16 +200,14 @@ def _only(module: ModuleType) -> Any:
     return getattr(module, names[0])
 
 
-def _absent(module: ModuleType, name: str) -> ModelCannotBeLoaded:
-    names = _candidates(module)
+def absent(module: ModuleType, name: str, names: list[str], kind: str = "predictor") -> ModelCannotBeLoaded:
+    """Return the error for a name that a module does not hold; `names` are those it could have been."""
     near = difflib.get_close_matches(name, names, 1)
+    there = f"is no {kind}"
+    if names:
+        there = f"{'is' if len(names) == 1 else 'are'} {', '.join(f'`{one}`' for one in names)}"
     return ModelCannotBeLoaded(
-        f"`{Path(module.__file__ or module.__name__).name}` holds no `{name}`; there"
-        + (
-            f" {'is' if len(names) == 1 else 'are'} {', '.join(f'`{one}`' for one in names)}"
-            if names
-            else " is no predictor"
-        ),
+        f"`{Path(module.__file__ or module.__name__).name}` holds no `{name}`; there {there}",
         hint=f"Write `{near[0]}`" if near else "Correct the name behind the colon",
     )
 

@@ -1,8 +1,8 @@
 """One tensor of the Open Inference Protocol: from JSON or the binary extension to an array, and back.
 
 Whole numbers are not rounded and nothing is cut off: a value that the datatype cannot hold is refused. FP16 is taken
-and given in JSON too, as numbers; BF16, which numpy lacks, is read in binary form only and becomes float32. The bytes
-of BYTES are texts in JSON, or base64 where the tensor's `content_type` says so.
+and given in JSON too, as numbers; BF16, which numpy lacks, is float32 here and takes binary form only. The bytes of
+BYTES are texts in JSON, or base64 where the tensor's `content_type` says so.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ DTYPES = {
     BYTES: np.dtype(object),
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-_BF16 = "BF16"
+BF16 = "BF16"
 _MOST_AXES = 32
 _LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor with its name; elements of BYTES are str or bytes."""
+    """A tensor with its name; elements of BYTES are str or bytes, and float32 is sent as BF16 where `bf16` says so."""
 
     name: str
     array: NDArray[Any]
     parameters: dict[str, Any] = field(default_factory=dict)
+    bf16: bool = False
 
     @property
     def datatype(self) -> str:
         """Return the protocol's word for the type of the elements."""
-        return _NAMES[self.array.dtype]
+        return BF16 if self.bf16 else _NAMES[self.array.dtype]
 
 
 def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object, *, base64: bool = False) -> Tensor:
@@ -77,7 +78,7 @@ def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: memoryvi
         elements = list(_elements(name, data))
         array = np.empty(len(elements), dtype=object)
         array[:] = elements
-    elif datatype == _BF16:
+    elif datatype == BF16:
         array = (_words(name, data, np.dtype("<u2")).astype(np.uint32) << 16).view(np.float32)
     elif datatype in DTYPES:
         array = _words(name, data, DTYPES[datatype].newbyteorder("<")).astype(DTYPES[datatype], copy=False)
@@ -88,6 +89,8 @@ def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: memoryvi
 
 def to_json(tensor: Tensor) -> dict[str, Any]:
     """Return a tensor as `orjson` writes it; bytes that are no text as base64, which the parameters then tell."""
+    if tensor.bf16:
+        raise _unknown(tensor.name, BF16)
     data: Any = np.ascontiguousarray(tensor.array.ravel())
     parameters = tensor.parameters
     if tensor.datatype == BYTES:
@@ -107,6 +110,7 @@ def to_binary(tensor: Tensor) -> tuple[dict[str, Any], bytes]:
         encoded = [_encoded(element) for element in flat.tolist()]
         data = b"".join(part for element in encoded for part in (_LENGTH.pack(len(element)), element))
     else:
+        flat = _bf16(flat) if tensor.bf16 else flat
         data = flat.astype(flat.dtype.newbyteorder("<"), copy=False).tobytes()
     return _head(tensor, {**tensor.parameters, "binary_data_size": len(data)}), data
 
@@ -205,12 +209,20 @@ def _shaped(name: str, flat: NDArray[Any], shape: tuple[int, ...]) -> NDArray[An
     return flat.reshape(shape)
 
 
+def _bf16(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return the upper halves of float32, rounded to the nearest, and to even where two are as near."""
+    bits = numbers.view(np.uint32)
+    rounded = (bits + (((bits >> 16) & 1) + 0x7FFF)) >> 16
+    # Rounding could carry the bits of a NaN over into those of infinity.
+    return np.where(np.isnan(numbers), (bits >> 16) | 0x40, rounded).astype(np.uint16)
+
+
 def _encoded(element: str | bytes) -> bytes:
     return element.encode() if isinstance(element, str) else element
 
 
 def _unknown(name: str, datatype: str) -> InvalidArgument:
-    if datatype == _BF16:
+    if datatype == BF16:
         return InvalidArgument(
             f"The input `{name}` is BF16, which JSON cannot hold", hint="Send it in binary form, or as FP32"
         )

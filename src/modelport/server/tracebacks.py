@@ -20,8 +20,9 @@ class Tracebacks:
     A context round a call of user code: what that raises is written, and goes on.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, whose: str = "the predictor") -> None:
         self._clock = clock
+        self._whose = whose
         self._written: dict[tuple[str, str], tuple[float, int]] = {}
 
     def __enter__(self) -> None:
@@ -45,4 +46,4 @@ class Tracebacks:
             self._written.clear()
         self._written[key] = (now, 0)
         again = f" ({left_out} more like it since the last traceback)" if left_out else ""
-        _LOG.error("the predictor failed%s", again, exc_info=error)
+        _LOG.error("%s failed%s", self._whose, again, exc_info=error)

@@ -27,7 +27,7 @@ def test_a_name_that_no_url_can_hold_is_passed_over(tmp_path: Path, capsys: pyte
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "iris").mkdir()
     (tmp_path / "iris.onnx").write_bytes(b"")
-    with pytest.raises(ModelCannotBeLoaded, match="Two models of .* are called `iris`"):
+    with pytest.raises(ModelCannotBeLoaded, match="are called `iris`"):
         catalogue(tmp_path)
 
 
