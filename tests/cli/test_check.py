@@ -216,7 +216,7 @@ def test_an_image_is_checked_with_what_options_say(cli: Cli, conductor: Conducto
 
     ran = cli(
         *("check", "r/churn:1", "--port", "9000", "--health-route", "/h", "--env", "A=1", "--command", "run it"),
-        *("--instances", "rows.json", "--no-egress", "--timeout", "7", "--driver", "docker"),
+        *("--instances", "rows.json", "--no-egress", "--timeout", "7", "--driver", "docker", "--model", "churn"),
     )
 
     assert ran.code == 0
@@ -231,6 +231,7 @@ def test_an_image_is_checked_with_what_options_say(cli: Cli, conductor: Conducto
         "machineType": "n1-standard-2",
     }
     assert conductor.asked["subject"].instances == [[1], [2]]
+    assert conductor.asked["subject"].model == "churn"
     assert conductor.asked["egress"] is False
     assert conductor.asked["driver_name"] == "docker"
     assert conductor.asked["limits"].startup_timeout_s == 7
@@ -319,6 +320,7 @@ def test_what_is_no_finding_is_an_error(cli: Cli, conductor: Conductor) -> None:
         (("r/churn", "--instances", "absent"), "error: Cannot read `absent`"),
         (("r/churn", "--deployment-uri", "gs://b", "--artifacts", "."), "error: --deployment-uri and --artifacts"),
         (("r/churn", "--timeout", "0"), "error: Invalid value for '--timeout'"),
+        (("r/churn", "--model", "a-b"), "error: A model name"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2(

@@ -131,6 +131,22 @@ def test_a_model_server_without_that_model_is_told_apart_from_a_missing_route() 
     assert "no model of that name" in found.cause
 
 
+TRITON_HAS_IT_NOT = (
+    asked("/v2/models/m", 404, body='{"error":"Request for unknown model: \'m\' is not found"}'),
+    asked("/v2/models/m/ready", 400, body='{"error":"Model version not ready"}'),
+)
+
+
+@pytest.mark.parametrize("health", TRITON_HAS_IT_NOT, ids=str)
+def test_a_model_that_triton_does_not_have_is_not_repaired_by_another_health_route(health: Exchange) -> None:
+    spec = replace(SPEC, health_route=health.path, routes_given=True)
+    found = cause(unhealthy(health, spec=spec, sweep=(asked("/v2/health/ready", 200),)))
+    assert found is not None
+    assert "no model of that name" in found.cause
+    assert health.path in found.remedy.text
+    assert found.remedy.patch == ()
+
+
 def test_a_redirect_to_the_same_path_with_a_slash_is_repaired_by_the_spec() -> None:
     target = f"http://10.88.0.7:8080{HEALTH_ROUTE}/"
     found = cause(unhealthy(asked(HEALTH_ROUTE, 308, headers=(("location", target),))))

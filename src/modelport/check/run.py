@@ -39,7 +39,7 @@ from modelport.doctor.spec_facts import spec_facts
 from modelport.drivers.base import Driver
 from modelport.settings import Settings
 
-_MODEL = ModelName("check", "model")
+_PROJECT = "check"
 _VERSION = "v1"
 _PROBE_PERIOD_S = 0.15
 
@@ -97,9 +97,10 @@ class _Examination:
         """Return the evidence as far as the stages got."""
         draft = version_draft(parse({"name": _VERSION, **self._subject.version}, messages.Version, "version"))
         catalogue = catalogue_of(self._settings)
-        version = version_from(draft, _MODEL, catalogue, uid="check", now=self._start)
+        model = ModelName(_PROJECT, self._subject.model)
+        version = version_from(draft, model, catalogue, uid="check", now=self._start)
         circumstances = Circumstances(str(version.name), driver_name, self._spec(version))
-        if violations := version_violations(draft, _MODEL, catalogue):
+        if violations := version_violations(draft, model, catalogue):
             error = InvalidArgument(listed(violations), violations=violations)
             return self._failure(circumstances, Phase.SPEC, StageName.SPEC, error)
         self.stages.passed(StageName.SPEC)

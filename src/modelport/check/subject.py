@@ -15,12 +15,14 @@ class Subject:
         version: the version as in the API's JSON, `container.image` included.
         instances: the user's own, or None.
         dockerfile: whether the image was built from a folder's Dockerfile.
+        model: what the model is called, for AIP_MODEL_NAME.
     """
 
     target: str
     version: dict[str, Any]
     instances: list[Any] | None = None
     dockerfile: bool = False
+    model: str = "model"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,12 +15,16 @@ from modelport.cli.examination import Request, examine, show_stage
 from modelport.cli.findings import printable
 from modelport.cli.junit import suite
 from modelport.cli.output import Format
+from modelport.cli.presets import Filled, filled
 from modelport.cli.session import Session
 from modelport.cli.specs import read_instances
 from modelport.cli.subjects import Given, read_target
 from modelport.cli.usage import UsageProblem, parse_pairs
 from modelport.cli.verdict import verdict
+from modelport.core.names import id_violation
 from modelport.doctor.case import Case
+
+_MODEL = "model"
 
 TargetArgument = Annotated[
     str,
@@ -29,6 +33,9 @@ TargetArgument = Annotated[
 InstancesOption = Annotated[
     str,
     typer.Option("--instances", metavar="FILE", help="One instance in a line, or a JSON array. [default: `sample`]"),
+]
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="MODEL", help="What the model is called, for routes with $AIP_MODEL_NAME.")
 ]
 DriverOption = Annotated[
     Literal["auto", "docker", "process"] | None,
@@ -50,6 +57,8 @@ def check(
     session: Session,
     target: TargetArgument,
     instances: InstancesOption = "",
+    model: ModelOption = _MODEL,
+    preset: deploy.PresetOption = "",
     predict_route: deploy.PredictOption = "",
     health_route: deploy.HealthOption = "",
     port: deploy.PortOption = None,
@@ -80,6 +89,7 @@ def check(
     contract. A case that --save wrote is judged anew; nothing is run. --output junit is for CI.
     """
     options = deploy.overrides(
+        preset=preset,
         predict_route=predict_route,
         health_route=health_route,
         port=port,
@@ -96,9 +106,11 @@ def check(
         args=args,
     )
     build_args = parse_pairs(build_arg or [], "--build-arg")
+    if problem := id_violation(model, what="model"):
+        raise UsageProblem(problem.rstrip("."), hint="Correct --model")
     given = read_target(target, spec)
     if isinstance(given, Case):
-        if fix or instances or spec or build_args or options != sources.Overrides():
+        if fix or instances or spec or build_args or model != _MODEL or options != sources.Overrides():
             raise UsageProblem(
                 f"`{target}` is a case: what was seen is judged anew, and no option changes that",
                 hint="Check the image, the spec or the folder itself",
@@ -117,9 +129,11 @@ def check(
             egress=not no_egress,
             timeout_s=timeout,
             verbose=verbose,
+            model=model,
         )
         report = examine(session, request)
-    _show(session, report)
+    known = filled(sources.overridden(given.written, options)) if isinstance(given, Given) else Filled({})
+    _show(session, report, known)
     if log:
         lines = [f"    {printable(line.text)}" for line in report.evidence.log]
         session.out.note("\n".join(lines) or "    (the container wrote nothing)")
@@ -127,20 +141,20 @@ def check(
         replay.save(report, save, modelport=__version__)
         session.out.progress(f"saved {save}: judge it again with `modelport check {save}`")
     if fix and isinstance(given, Given):
-        _fix(session, given, options, report)
+        _fix(session, given, known.version, report)
     if not report.conforms:
         raise typer.Exit(1)
 
 
-def _show(session: Session, report: Report) -> None:
+def _show(session: Session, report: Report, known: Filled) -> None:
     if session.out.format is Format.JUNIT:
         session.out.write(suite(report))
     else:
-        session.out.show(report.document(), verdict(report, session.out.width))
+        preset = {"preset": {"name": known.preset, "fills": known.given}} if known.preset else {}
+        session.out.show(report.document() | preset, verdict(report, session.out.width))
 
 
-def _fix(session: Session, given: Given, options: sources.Overrides, report: Report) -> None:
-    spec = sources.overridden(given.written, options)
+def _fix(session: Session, given: Given, spec: dict[str, Any], report: Report) -> None:
     better = corrected(spec, report.diagnosis)
     if better is None:
         if report.diagnosis.findings:

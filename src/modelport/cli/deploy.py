@@ -12,6 +12,7 @@ import typer
 
 from modelport.cli import sources
 from modelport.cli.building import build_image, find_engine
+from modelport.cli.presets import preset_named
 from modelport.cli.progress import Line, seconds
 from modelport.cli.session import Session
 from modelport.cli.specs import FolderSpec, find_spec, read_folder_spec
@@ -26,6 +27,9 @@ TargetArgument = Annotated[
 ModelOption = Annotated[str, typer.Option("--model", metavar="MODEL", help="Default: the folder's or image's name.")]
 VersionOption = Annotated[
     str, typer.Option("--version", metavar="VERSION", help="Default: vYYYYMMDD_N, the next free.")
+]
+PresetOption = Annotated[
+    str, typer.Option("--preset", metavar="P", help="Fill port and routes for a well-known server: triton, kserve …")
 ]
 PredictOption = Annotated[
     str, typer.Option("--predict-route", "--routes-predict", metavar="PATH", help="Where the server takes predictions.")
@@ -86,6 +90,7 @@ def deploy(
     target: TargetArgument,
     model: ModelOption = "",
     version: VersionOption = "",
+    preset: PresetOption = "",
     predict_route: PredictOption = "",
     health_route: HealthOption = "",
     port: PortOption = None,
@@ -113,6 +118,7 @@ def deploy(
     beyond that.
     """
     options = overrides(
+        preset=preset,
         predict_route=predict_route,
         health_route=health_route,
         port=port,
@@ -137,6 +143,8 @@ def deploy(
     source = sources.override(sources.plan(target, found, options, driver=driver), options)
     if source.note:
         session.out.progress(str(Line("model", source.note)))
+    if source.preset:
+        session.out.progress(str(Line("preset", source.preset)))
     if source.build:
         source = _build(session, source, name.model, build_args, verbose=verbose)
 
@@ -166,6 +174,7 @@ def deploy(
 
 def overrides(
     *,
+    preset: str,
     predict_route: str,
     health_route: str,
     port: int | None,
@@ -182,9 +191,12 @@ def overrides(
     args: str,
 ) -> sources.Overrides:
     """Return what the options above say of a version."""
+    if preset:
+        preset_named(preset)
     if deployment_uri and artifacts:
         raise UsageProblem("--deployment-uri and --artifacts say the same thing", hint="Leave one of them out")
     return sources.Overrides(
+        preset=preset,
         predict_route=predict_route,
         health_route=health_route,
         port=port,

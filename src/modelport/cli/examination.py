@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from modelport.check.report import Report, Stage
 
 _WHAT = "A check"
-_VERSION = "projects/check/models/model/versions/v1"
+_VERSION = "projects/check/models/{model}/versions/v1"
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Request:
     egress: bool = True
     timeout_s: float | None = None
     verbose: bool = False
+    model: str = "model"
 
 
 def examine(session: Session, request: Request) -> Report:
@@ -63,6 +64,8 @@ def examine(session: Session, request: Request) -> Report:
         if source.note:
             session.out.progress(tick("model", source.note, 0.0))
     source = sources.override(source, request.options)
+    if source.preset:
+        session.out.progress(tick("preset", source.preset, 0.0))
     folder = source.build
     if folder is not None:
         start = time.monotonic()
@@ -74,7 +77,13 @@ def examine(session: Session, request: Request) -> Report:
             return _not_built(request, folder, error, time.monotonic() - start, partial(show_stage, session))
         session.out.progress(tick("build", f"{built.image.tag} ({built.image.engine})", built.took_s))
         source = sources.with_image(source, built.image.tag)
-    subject = Subject(request.target, source.version, request.instances or None, dockerfile=folder is not None)
+    subject = Subject(
+        request.target,
+        source.version,
+        request.instances or None,
+        dockerfile=folder is not None,
+        model=request.model,
+    )
     limits = CheckSettings(**({"startup_timeout_s": request.timeout_s} if request.timeout_s else {}))
     with session.out.pending("starting") as pending:
         report = anyio.run(
@@ -137,7 +146,7 @@ def _not_built(
     secrets = {value for name, value in request.build_args.items() if is_secret_name(name)}
     evidence = redacted(
         Evidence(
-            version=_VERSION,
+            version=_VERSION.format(model=request.model),
             phase=Phase.IMAGE,
             driver="docker",
             now=datetime.now(UTC),

@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from modelport.cli.presets import filled
 from modelport.cli.specs import FolderSpec, kind, looks_like_path
 from modelport.cli.usage import UsageProblem
 from modelport.core.frameworks import Framework, framework_named, framework_of, model_files
@@ -33,6 +34,7 @@ _RUNTIME_FIELDS = {
 class Overrides:
     """What options say of the version; it wins over the spec file. `None` and empty say nothing."""
 
+    preset: str = ""
     predict_route: str = ""
     health_route: str = ""
     port: int | None = None
@@ -63,11 +65,19 @@ class Overrides:
 
 @dataclass(frozen=True)
 class Source:
-    """What to deploy: the version's body, the folder to build first, if one is, and what was made of the folder."""
+    """What to deploy.
+
+    Attributes:
+        version: its body.
+        build: the folder to build first, or None.
+        note: what was made of the folder.
+        preset: what a preset has filled.
+    """
 
     version: dict[str, Any]
     build: Path | None = None
     note: str = ""
+    preset: str = ""
 
 
 _NOTHING = Overrides()
@@ -157,16 +167,24 @@ def chosen_driver(target: str, spec: FolderSpec, options: Overrides = _NOTHING, 
 
 
 def override(source: Source, options: Overrides) -> Source:
-    """Return the source with what options say, and the default machine type where nothing is said."""
-    version = overridden(source.version, options)
+    """Return the source with what options and then a preset say, and the default machine type where nothing is said."""
+    whole = filled(overridden(source.version, options))
+    version = whole.version
+    if whole.preset and source.build is None and not version["container"].get("image"):
+        raise UsageProblem(
+            f"The preset `{whole.preset}` is for a container, and no image is named",
+            hint=f"Name one: modelport deploy IMAGE --preset {whole.preset}, or `container.image` in the spec",
+        )
     if not version.get("machineType") and not version.get("machine_type"):
         version["machineType"] = DEFAULT_MACHINE_TYPE
-    return replace(source, version=version)
+    return replace(source, version=version, preset=str(whole) if whole.preset else "")
 
 
 def overridden(spec: dict[str, Any], options: Overrides) -> dict[str, Any]:
     """Return a version with what options say."""
     version = dict(spec)
+    if options.preset:
+        version["preset"] = options.preset
     container = _container(version)
     if options.command:
         container["command"] = list(options.command)

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from modelport.cli.presets import preset_named
 from modelport.cli.usage import UsageProblem
 
 SPEC_FILES = ("modelport.yaml", "modelport.yml", "modelport.json")
@@ -18,7 +19,7 @@ SPEC_FILES = ("modelport.yaml", "modelport.yml", "modelport.json")
 
 @dataclass(frozen=True)
 class FolderSpec:
-    """A spec file: the version as in the API, and `sample`, instances that the printed curl command uses."""
+    """A spec file: the version as in the API but for a `preset`, and `sample`, for the curl command that is printed."""
 
     version: dict[str, Any]
     sample: list[Any] | None = None
@@ -61,6 +62,8 @@ def folder_spec(written: dict[str, Any], path: Path) -> FolderSpec:
     document = dict(written)
     sample = document.pop("sample", None)
     document.pop("server", None)  # what modelport's own server reads, beside the model
+    if preset := document.get("preset"):
+        preset_named(preset)
     if sample is not None and not isinstance(sample, list):
         raise UsageProblem(f"`sample` in `{path}` is {kind(sample)}; it must be a list of instances")
     return FolderSpec(_anchored(document, path.absolute().parent), sample)

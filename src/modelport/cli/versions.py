@@ -10,9 +10,10 @@ import typer
 
 from modelport.cli.confirm import YesOption, confirm
 from modelport.cli.output import ago, columns, parse_time
+from modelport.cli.presets import filled
 from modelport.cli.render import details
 from modelport.cli.session import Session, command
-from modelport.cli.specs import read_folder_spec, read_object
+from modelport.cli.specs import folder_spec, read_object
 from modelport.cli.usage import UsageProblem, parse_target, parse_version
 from modelport.cli.watch import watch
 from modelport.sdk.client import Json
@@ -34,7 +35,10 @@ def create(
 ) -> None:
     """Create a version and wait until it is READY."""
     name = parse_version(version, model, session.project)
-    body = read_object(file) if file == "-" else read_folder_spec(Path(file)).version
+    body = read_object(file)
+    if file != "-":
+        body = folder_spec(body, Path(file)).version
+    body = filled(body).version
     client = session.client_of(name.project)
     operation = client.create_version(name.model, name.version, body)
     if no_wait:

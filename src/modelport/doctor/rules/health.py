@@ -18,6 +18,7 @@ from modelport.doctor.trials import readable
 _NO_METHOD = re.compile(r"Unsupported method \('GET'\)")
 _NOT_LOADED = re.compile(
     r"Servable not found|Model with name \S+ does not exist|[Mm]odel \S+ (?:is )?not found|[Uu]nknown model"
+    r"|Model version not ready"  # what Triton says of models that it does not have as well
 )
 _TLS_WANTED = re.compile(
     r"plain HTTP request was sent to HTTPS port|Client sent an HTTP request to an HTTPS server"
@@ -50,15 +51,15 @@ def health_route_not_found(evidence: Evidence) -> Found | None:
     found = health_answer(evidence)
     lines: tuple[str, ...] = probe_line(evidence)
     patch: list[tuple[str, str, Any]] = []
-    if found is not None:
+    if last.status == 404 and _NOT_LOADED.search(last.body):
+        # Another path that answers 200 says that the server is well, and still has not this model.
+        fix, cause = _model_missing(last, route)
+    elif found is not None:
         lines += (f"probe: {found}",)
         patch.append(("add", "/routes/health", found.path))
         fix = f'Set routes.health to "{found.path}"'
         cause = f"The container answers 200 on {found.path}, and the version "
         cause += f"says {route}." if evidence.spec.routes_given else f"names no routes, so that {route} is asked."
-    elif last.status == 404 and _NOT_LOADED.search(last.body):
-        fix = f"Give the model the name that {route} asks for, and look into the log for why it is not loaded"
-        cause = f"The server has this kind of route, and no model of that name: {last.body.strip()[:200]}"
     else:
         fix = _route_line(evidence, route)
         cause = (
@@ -169,6 +170,8 @@ def health_not_200(evidence: Evidence) -> Found | None:
         cause = "The server accepts requests for certain host names only, and is asked by its address."
         fix = 'ALLOWED_HOSTS = ["*"]   (Django), TrustedHostMiddleware(app, allowed_hosts=["*"])   (Starlette)'
         lines += (quoted(host.string),) if host else ()
+    elif last.status == 400 and _NOT_LOADED.search(last.body):
+        fix, cause = _model_missing(last, last.path)
     elif last.status is None:
         cause = "The code behind the health route fails, and the connection is cut without an answer."
     elif last.status in (502, 504):
@@ -281,6 +284,14 @@ def _answer(evidence: Evidence) -> Exchange | None:
         return None
     last = evidence.health[-1]
     return last if last.status is not None or cut(last) else None
+
+
+def _model_missing(last: Exchange, route: str) -> tuple[str, str]:
+    """Return what to do about a model server that has not the model which is asked for, and why it is to be done."""
+    return (
+        f"Give the model the name that {route} asks for, and look into the log for why it is not loaded",
+        f"The server has this kind of route, and no model of that name: {last.body.strip()[:200]}",
+    )
 
 
 def _handler_failed(evidence: Evidence) -> bool:
