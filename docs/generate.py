@@ -6,6 +6,7 @@ or a condition means) stands in a table below, and a missing entry is an error.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -17,12 +18,14 @@ from typer.main import get_command
 
 from docs.facts import commands, gateway_rows, kinds, openapi_document
 from docs.findings import finding_page, index_rows, message_rows
+from docs.listener import datatype_rows, format_rows, sections, setting_rows
 from modelport.api.errors import DOMAIN
 from modelport.api.ml_v1 import messages
 from modelport.api.ml_v1.convert import version_draft
 from modelport.api.ml_v1.reading import parse
 from modelport.api.query import SYSTEM_PARAMETERS
 from modelport.cli.main import app as command_line
+from modelport.cli.presets import PRESETS, filled
 from modelport.control.google_runtimes import GOOGLE_RUNTIMES
 from modelport.control.runtime_catalogue import SHIPPED, library, read_catalogue
 from modelport.control.runtime_rules import main_pins
@@ -88,7 +91,9 @@ def pages() -> dict[str, str]:
         "api.md": _page("API", _api()),
         "cli.md": _page("Command line", _cli()),
         "environment-variables.md": _page("Environment of a replica", _environment()),
+        "listener.md": _page("Listener", _listener()),
         "machine-types.md": _page("Machine types", _machine_types()),
+        "presets.md": _page("Presets", _presets()),
         "runtime-versions.md": _page("Runtime versions", _runtime_versions()),
         "conditions.md": _page("States and conditions", _conditions()),
         "findings.md": _page("Findings", _findings()),
@@ -248,6 +253,30 @@ def _environment() -> Iterator[str]:
     yield "A reference to an unknown name stays as it is written. Variables of the image itself cannot be referred to."
 
 
+def _listener() -> Iterator[str]:
+    yield (
+        "What stands in listener.yaml. The guide is [Listeners](../guides/listener.md). `modelport listener check` says"
+        " what is wrong with a file, each with its line; durations are seconds unless their name says otherwise."
+    )
+    for title, text, rows in sections():
+        yield f"## {title}"
+        yield text
+        yield _table(("key", "value", "default", "meaning"), rows)
+    yield "## Formats"
+    yield "`format` of a model, and `accepts`: each can be read and written on both sides."
+    yield _table(("format", "meaning"), format_rows())
+    yield "## Types"
+    yield (
+        "`FP32[4]`, `INT64[-1,3]`, `BYTES`: the type of one row, without the axis of the rows; -1 is any size. A single"
+        " value goes where one of shape `[1]` is wanted, and whole numbers go where numbers are. What is known of what"
+        " a step gives is held against what the next one takes, before anything starts."
+    )
+    yield _table(("elements", "hold"), datatype_rows())
+    yield "## Settings"
+    yield "Of `modelport-listener`, as options or variables; options win. Where no listener is named, it looks for one."
+    yield _table(("option", "variable", "default", "meaning"), setting_rows())
+
+
 def _machine_types() -> Iterator[str]:
     yield (
         "A machine type is a limit on CPU and memory for each replica. The docker driver enforces it; the process"
@@ -260,6 +289,30 @@ def _machine_types() -> Iterator[str]:
     yield _table(("machine type", "vCPUs", "memory", "GPUs allowed"), rows)
     yield "## Accelerators"
     yield "`acceleratorConfig.type` is one of " + ", ".join(f"`{name}`" for name in GPU_TYPES) + "."
+
+
+def _presets() -> Iterator[str]:
+    yield (
+        "`preset: NAME` in a spec, or `--preset NAME` of `modelport deploy` and `modelport check`, fills what a"
+        " well-known model server needs. What the spec or another option says itself always wins, field by field;"
+        " `command` and `args` count as one. The API knows no presets: it is sent the fields."
+    )
+    rows = [
+        (f"[`{name}`](#{name})", one.title, str(one.port), f"`{one.health}`", f"`{one.predict}`")
+        for name, one in PRESETS.items()
+    ]
+    yield _table(("preset", "server", "port", "health", "predict"), rows)
+    for name, preset in PRESETS.items():
+        yield f"## {name}"
+        yield f"For images of {preset.title}: {preset.images}."
+        if preset.files:
+            yield f"Below `deploymentUri`: {preset.files}"
+        if preset.remark:
+            yield preset.remark
+        version = filled({"preset": name, "deploymentUri": "gs://…"}).version
+        yield _fenced("json", json.dumps({part: version[part] for part in ("container", "routes")}, indent=2))
+        if preset.files:
+            yield "What names `AIP_STORAGE_URI` is left out where the version has no `deploymentUri`."
 
 
 def _runtime_versions() -> Iterator[str]:

@@ -21,6 +21,7 @@ TEMPLATES = {
     "pytorch": "a PyTorch model, served by modelport",
     "onnx": "an ONNX model, served by modelport",
     "predictor": "code of your own around a model, served by modelport",
+    "listener": "steps of your own before and behind a model server, put together in YAML",
 }
 
 _FOLDER = Path(__file__).parents[1] / "templates"

@@ -19,6 +19,7 @@ from modelport.cli import (
     doctor,
     explain,
     init,
+    listener,
     logs,
     models,
     operations,
@@ -138,6 +139,7 @@ command(app)(status.status)
 app.add_typer(models.app, name="models")
 app.add_typer(versions.app, name="versions")
 app.add_typer(operations.app, name="operations")
+app.add_typer(listener.app, name="listener")
 
 
 @command(app)

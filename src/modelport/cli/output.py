@@ -20,11 +20,12 @@ from rich.theme import Theme
 
 
 class Format(StrEnum):
-    """How results are written; JUNIT is known to commands that test something."""
+    """How results are written; JUNIT is known to commands that test something, SVG to those that draw."""
 
     TEXT = "text"
     JSON = "json"
     JUNIT = "junit"
+    SVG = "svg"
 
 
 class _Words(RegexHighlighter):

@@ -1,4 +1,4 @@
-"""`modelport run`: serves a predictor or a model folder on this machine, anew whenever its files change."""
+"""`modelport run`: serves a predictor, a model folder or a listener on this machine, anew whenever its files change."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from modelport.cli.local_model import (
     FrameworkOption,
     LocalModel,
     ModelDirOption,
-    TargetArgument,
-    read_model,
+    ServedArgument,
+    read_served,
     snapshot,
 )
 from modelport.cli.output import Format, Output
@@ -41,19 +41,19 @@ ReloadOption = Annotated[bool, typer.Option("--reload/--no-reload", help="Start 
 
 
 def run(
-    target: TargetArgument,
+    target: ServedArgument,
     model_dir: ModelDirOption = None,
     framework: FrameworkOption = "",
     host: HostOption = "127.0.0.1",
     port: PortOption = 8080,
     reload: ReloadOption = True,
 ) -> None:
-    """Serve a predictor or a model folder on this machine.
+    """Serve a predictor, a model folder or a listener on this machine.
 
-    Needs no running platform. When a file of the model changes, the server starts anew; where that fails, it says why
-    and waits for the next change.
+    Needs no running platform. The folder of --model-dir is AIP_STORAGE_URI for the servers of a listener. When a file
+    changes, the server starts anew; where that fails, it says why and waits for the next change.
     """
-    model = read_model(target, model_dir, framework)
+    model = read_served(target, model_dir, framework)
     with server_extra("The prediction server"):
         import modelport.server.predictor
         import modelport.server.worker  # noqa: F401 - all that the child needs, or the error
@@ -68,6 +68,9 @@ def run(
 
 def environment(model: LocalModel, host: str, port: int, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the server's process: one worker, short draining, the contract's routes as they were."""
+    inherited = {name: value for name, value in environ.items() if not name.startswith("AIP_")}
+    if model.listener is not None:
+        return inherited | _of_listener(model, host, port)
     own = {
         "PREDICTOR": model.predictor,
         "MODEL_DIR": str(model.model_dir or ""),
@@ -79,8 +82,14 @@ def environment(model: LocalModel, host: str, port: int, environ: Mapping[str, s
         "WORKERS": "1",
         "DRAIN_S": "2",
     }
-    inherited = {name: value for name, value in environ.items() if not name.startswith("AIP_")}
     return inherited | {f"MODELPORT_SERVER_{name}": value for name, value in own.items() if value}
+
+
+def _of_listener(model: LocalModel, host: str, port: int) -> dict[str, str]:
+    own = {"TARGET": str(model.listener), "HOST": host, "PORT": str(port), "DRAIN_S": "2"}
+    own |= {"PREDICT_ROUTE": _ROUTE, "HEALTH_ROUTE": "/health"}
+    given = {f"MODELPORT_LISTENER_{name}": value for name, value in own.items()}
+    return given | ({"AIP_STORAGE_URI": str(model.model_dir.resolve())} if model.model_dir else {})
 
 
 def curl_line(url: str, document: dict[str, Any] | None) -> str:
@@ -108,7 +117,8 @@ def _serve_until_change(model: LocalModel, host: str, port: int, out: Output, *,
         FailedPrecondition: the server ended, and no change of a file would make it start.
     """
     seen = snapshot(model)
-    with _server(environment(model, host, port, os.environ)) as child, httpx.Client(trust_env=False) as client:
+    program = "modelport.server" if model.listener is None else "modelport.server.listener"
+    with _server(program, environment(model, host, port, os.environ)) as child, httpx.Client(trust_env=False) as client:
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{port}"
         answered = ended = False
         while not (reload and snapshot(model) != seen):
@@ -126,9 +136,9 @@ def _serve_until_change(model: LocalModel, host: str, port: int, out: Output, *,
 
 
 @contextmanager
-def _server(environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _server(program: str, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     # A process group of its own: Ctrl-C reaches this command alone, which then ends the server in order.
-    child = subprocess.Popen([sys.executable, "-m", "modelport.server"], env=environ, process_group=0)
+    child = subprocess.Popen([sys.executable, "-m", program], env=environ, process_group=0)
     try:
         yield child
     finally:

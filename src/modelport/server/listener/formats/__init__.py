@@ -1,0 +1,1 @@
+"""The formats that callers and model servers speak, each in a module of its own."""

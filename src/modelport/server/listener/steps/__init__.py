@@ -1,0 +1,1 @@
+"""Steps of stacks at work, and the user's code in them."""

@@ -1,0 +1,1 @@
+"""Whether what is declared can work: names, graphs, types."""
