@@ -5,7 +5,13 @@ import os
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.engines.fixtures", "tests.server.frameworks_environment"]
+pytest_plugins = [
+    "tests.engines.fixtures",
+    "tests.model_servers.kserve",
+    "tests.model_servers.torchserve",
+    "tests.model_servers.triton",
+    "tests.server.frameworks_environment",
+]
 
 # At a desk every run looks for something new; what CI decides on must be the same examples for everybody.
 hypothesis.settings.register_profile("ci", derandomize=True)

@@ -58,15 +58,14 @@ def build_image(
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
         tar.add(folder, arcname=".")
+    context.seek(0)
     params = {"t": tag, "buildargs": json.dumps(dict(buildargs or {})), "forcerm": "true"}
     if platform:
         params["platform"] = platform
     if not cache:
         params["nocache"] = "true"
     with client(engine) as http:
-        response = http.post(
-            "/build", params=params, content=context.getvalue(), headers={"Content-Type": "application/x-tar"}
-        )
+        response = http.post("/build", params=params, content=context, headers={"Content-Type": "application/x-tar"})
         _require_success(response)
         messages = [json.loads(line) for line in response.text.splitlines() if line.strip()]
         if any("error" in message for message in messages):
