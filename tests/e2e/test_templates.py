@@ -17,9 +17,9 @@ import pytest
 from tests.engines import engine_api
 from tests.engines.fixtures import BASE_IMAGE
 
-BUILT = ("flask", "fastapi", "sklearn", "predictor")
+BUILT = ("flask", "fastapi", "sklearn", "predictor", "listener")
 LARGE = ("onnx", "xgboost", "tensorflow", "pytorch")
-HERE = ("flask", "fastapi", "predictor")
+HERE = ("flask", "fastapi", "predictor", "listener")
 OF_FRAMEWORKS = ("sklearn", *LARGE)
 if os.environ.get("MODELPORT_WHOLE_CORPUS") == "1":
     BUILT = (*BUILT, "onnx", "xgboost")

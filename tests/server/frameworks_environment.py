@@ -32,6 +32,7 @@ _FRAMEWORKS = (
     "skops",
     "cloudpickle",
     "pandas>=2.3",
+    "pillow>=11",
     "mlflow-skinny>=3.5",
 )
 _TESTING = ("anyio", "httpx", "hypothesis", "pytest>=9", "pytest-timeout>=2.4")
@@ -46,7 +47,7 @@ def frameworks_python() -> Path:
 
 
 def _python() -> Path:
-    together = (*_server_requirements(), *_FRAMEWORKS, *_TESTING)
+    together = (*server_requirements(), *_FRAMEWORKS, *_TESTING)
     content = "\n".join((sys.version, *together, *_ALONE))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelport"
     environment = cache / f"frameworks-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
@@ -61,7 +62,8 @@ def _python() -> Path:
     return environment / "bin/python"
 
 
-def _server_requirements() -> tuple[str, ...]:
+def server_requirements() -> tuple[str, ...]:
+    """Return what the prediction server needs, as pyproject has it."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
     base = [requirement for requirement in project["dependencies"] if requirement.startswith("pyyaml")]
     return (*base, *project["optional-dependencies"]["server"])
