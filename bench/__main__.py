@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.create import create
 from bench.gateway import gateway
+from bench.listener import listener_part
 from bench.machine import ToolMissing, machine
 from bench.report import Part, text
 from bench.scale import scale
@@ -23,7 +24,13 @@ from bench.server import server
 from bench.soak import soak
 from bench.switch import switch
 
-PARTS: dict[str, Callable[..., Part]] = {"gateway": gateway, "create": create, "scale": scale, "switch": switch}
+PARTS: dict[str, Callable[..., Part]] = {
+    "gateway": gateway,
+    "create": create,
+    "scale": scale,
+    "switch": switch,
+    "listener": listener_part,
+}
 # Not among "all": they install the servers that are compared, gigabytes in sum, and take long.
 ALONE: dict[str, Callable[..., Part]] = {"server": server, "soak": soak}
 
@@ -32,7 +39,9 @@ def main() -> int:
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("part", nargs="?", choices=(*PARTS, *ALONE, "all"), default="all", help="default: all")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: all parts in under two minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer and shorter rounds: all parts in about three minutes"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument("--only", metavar="NAME,...", default="", help="server: these peers, such as mosec,litserve")
     parser.add_argument("--seconds", type=int, default=0, metavar="N", help="server, soak: how long is measured")

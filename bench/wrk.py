@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ else
   wrk.body = string.rep("x", tonumber(os.getenv("BENCH_BODY_BYTES")))
 end
 wrk.headers["content-type"] = "application/json"
+for name, value in string.gmatch(os.getenv("BENCH_HEADERS") or "", "([^:\\n]+): ([^\\n]*)") do
+  wrk.headers[name] = value
+end
 function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format('%s{"requests": %d, "duration": %d, "p50": %d, "p99": %d, "failed": %d}', "\\nRESULT ",
@@ -49,7 +53,9 @@ class Measured:
     failed: int
 
 
-def measure(url: str, load: Load, folder: Path, *, body: bytes | None = None) -> Measured:
+def measure(
+    url: str, load: Load, folder: Path, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> Measured:
     """Run wrk once; `folder` keeps its script. Without a body, one of the load's size is made up."""
     script = folder / "post.lua"
     script.write_text(_SCRIPT)
@@ -57,6 +63,8 @@ def measure(url: str, load: Load, folder: Path, *, body: bytes | None = None) ->
     if body is not None:
         (folder / "body").write_bytes(body)
         environ["BENCH_BODY_FILE"] = str(folder / "body")
+    if headers:
+        environ["BENCH_HEADERS"] = "".join(f"{name}: {value}\n" for name, value in headers.items())
     process = subprocess.run(
         [tool("wrk"), "-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "20s", "-s", str(script), url],
         env=environ,
