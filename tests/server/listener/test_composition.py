@@ -30,12 +30,14 @@ class Behind:
     def __init__(self, health: int = 200) -> None:
         self.health = health
         self.requests = 0
+        self.parameters: object = None  # of the last request
 
     def __call__(self, request: Request, reply: Reply) -> None:
         if request.method == b"GET":
             reply.send(Response(self.health, b"{}"))
         else:
             self.requests += 1
+            self.parameters = json.loads(request.body).get("parameters")
             reply.send(answer_to(request))
 
 
@@ -101,6 +103,19 @@ async def predictions(
     answer = await client.post("/predict", json={"instances": rows}, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()["predictions"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("names", "sent"), [(None, {"k": 1, "t": 2}), (("k",), {"k": 1}), ((), None)])
+async def test_the_model_of_a_step_is_given_those_parameters_that_are_declared(
+    names: tuple[str, ...] | None, sent: dict[str, int] | None
+) -> None:
+    behind = Behind()
+    step = Step("ask", model="a", parameters=names)
+    listener = Listener((Server("s", "http://127.0.0.1:1"),), (Model("a", "s", "/a"),), (Stack("one", (step,)),))
+    async with listening(listener, behind) as client:
+        answer = await client.post("/predict", json={"instances": [1], "parameters": {"k": 1, "t": 2}})
+    assert answer.status_code == 200
+    assert behind.parameters == sent
 
 
 async def test_instances_that_go_their_own_ways_are_answered_in_their_places() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from modelport.core.errors import InvalidArgument
 from modelport.server.listener.declaration import Condition, Listener, Model, RouteBy, Routes, Server, Stack, Step
-from modelport.server.listener.validation.graph import needed
-from modelport.server.listener.validation.violations import order, sources, validate, violations
+from modelport.server.listener.validation.graph import needed, order, sources
+from modelport.server.listener.validation.violations import validate, violations
 from tests.server.listener.declared import sentiment, stack_of
 
 
@@ -138,8 +138,19 @@ def test_a_step_may_not_wait_for_itself() -> None:
             [("stacks.a.-x", "`-x` is no name: letters, digits and `_` are wanted, and `.` and `-` within")],
         ),
         (
-            (Step("x", model="m", workers=-1),),
+            (Step("x", python="a:b", workers=-1),),
             [("stacks.a.x.workers", "It is -1, a whole number from 0 to 1024 is wanted")],
+        ),
+        (
+            (Step("x", model="m", workers=2, max_rows=8),),
+            [
+                ("stacks.a.x.workers", "It is for steps with `python`"),
+                ("stacks.a.x.max_rows", "It is for steps with `python`; say it of the model `m`"),
+            ],
+        ),
+        (
+            (Step("x", python="a:b", parameters=("k",)),),
+            [("stacks.a.x.parameters", "It is for steps with a `model`; a function names what it takes")],
         ),
         (
             (Step("x", model="m", takes="FP23", gives={"y": "BYTE"}),),
@@ -300,7 +311,9 @@ def test_types_are_followed_through_a_stack(
         ({"url": "http://h:0"}, "url", "`http://h:0` names no port, and only a child can be given one"),
         ({"health": "ready"}, "health", "It is `ready`, a path that begins with `/` is wanted"),
         ({"connections": 0}, "connections", "It is 0, a whole number from 1 is wanted"),
-        ({"start_timeout_s": 0}, "start_timeout_s", "It is 0, a number from 0.001 is wanted"),
+        ({"start_timeout_s": 0, "command": ("a",)}, "start_timeout_s", "It is 0, a number from 0.001 is wanted"),
+        ({"stop_timeout_s": 1.0}, "stop_timeout_s", "It is for a child, and the server has no `command`"),
+        ({"env": {"A": "b"}}, "env", "It is for a child, and the server has no `command`"),
     ],
 )
 def test_what_is_wrong_with_a_server_is_told(server: dict[str, Any], field: str, description: str) -> None:

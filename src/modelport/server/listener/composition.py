@@ -19,7 +19,7 @@ from modelport.server.listener.steps.each_way import EachWay
 from modelport.server.listener.steps.flow import Flow
 from modelport.server.listener.steps.gathering import gathered
 from modelport.server.listener.steps.step_code import StepCode
-from modelport.server.listener.steps.work import Work
+from modelport.server.listener.steps.work import Work, given
 from modelport.server.listener.wire.model_call import ModelCall
 from modelport.server.listener.wire.upstream import Address, Upstream
 from modelport.server.listener.wire.watched_upstream import WatchedUpstream
@@ -103,7 +103,10 @@ def handlers(
     asks = {one.name: gathered(calls[one.name], one, start_soon, loop) for one in listener.models}
 
     def work(stack: Stack, step: Step) -> Work:
-        ready = asks[step.model] if step.model else gathered(code.steps[stack.name, step.name], step, start_soon, loop)
+        if step.model:
+            ready = given(asks[step.model], step.parameters)
+        else:
+            ready = gathered(code.steps[stack.name, step.name], step, start_soon, loop)
         return metrics.measured(ready, stack.name, step.name)
 
     targets = {name: Target(metrics.measured(ask, name, name), access.get(name)) for name, ask in asks.items()}

@@ -156,6 +156,12 @@ class Step:
             "The rows that it is for, such as `{language: de}`; all others pass it by.", kind=Kind.CONDITION
         ),
     )
+    parameters: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_about(
+            "Those of the request's parameters that its model is given.", kind=Kind.NAMES, otherwise="all of them"
+        ),
+    )
     runs: Runs = field(default=Runs.THREADS, metadata=_about("Where a Python step runs."))
     workers: int = field(
         default=0, metadata=_about("Threads or processes of it.", otherwise="one for each CPU", least=0, most=1024)

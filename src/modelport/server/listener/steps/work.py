@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from modelport.server.model import Batch, Parameters
@@ -34,3 +34,18 @@ class Work(Protocol):
             Error: what the caller is to be told.
         """
         ...
+
+
+def given(work: Work, names: Collection[str] | None) -> Work:
+    """Return work that sees only the parameters of these names; None: all of them."""
+    return work if names is None else _Given(work, frozenset(names))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    work: Work
+    names: frozenset[str]
+
+    async def run(self, inputs: Mapping[str, Batch], context: Context) -> Batch:
+        parameters = {name: value for name, value in context.parameters.items() if name in self.names}
+        return await self.work.run(inputs, replace(context, parameters=parameters))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 from modelport.core.errors import Violation
 from modelport.server.listener.declaration import REQUEST, Listener, Stack, Step
 from modelport.server.listener.notation.keys import listed, unknown
 from modelport.server.listener.validation.graph import arrows, cycle, unused
+
+_OF_MODELS = ("timeout_s", "concurrency", "max_waiting", "max_rows", "max_delay_ms")
+_OF_PYTHON = ("runs", "workers", *_OF_MODELS)
 
 
 def stack_violations(stack: Stack, listener: Listener) -> Iterator[Violation]:
@@ -25,6 +29,7 @@ def stack_violations(stack: Stack, listener: Listener) -> Iterator[Violation]:
         if step.name == REQUEST:
             yield Violation(place, f"`{REQUEST}` stands for the rows of the caller; give the step another name")
         yield from _what_it_does(step, place, [one.name for one in listener.models])
+        yield from _out_of_place(step, place)
         astray += _references(step, place, names)
     yield from astray
     if found := cycle(stack):
@@ -50,6 +55,18 @@ def _what_it_does(step: Step, place: str, models: list[str]) -> Iterator[Violati
         yield Violation(f"{place}.from", "A merge takes what it merges; leave `from` out")
     if len(step.merge) == 1:
         yield Violation(f"{place}.merge", f"It is `{step.merge[0]}` alone, two steps or more are wanted")
+
+
+def _out_of_place(step: Step, place: str) -> Iterator[Violation]:
+    """Yield what is said of a step and would not be heeded, as it is for steps of another kind."""
+    if not step.model and step.parameters is not None:
+        yield Violation(f"{place}.parameters", "It is for steps with a `model`; a function names what it takes")
+    if step.python:
+        return
+    for one in fields(Step):
+        if one.name in _OF_PYTHON and getattr(step, one.name) != one.default:
+            hint = f"; say it of the model `{step.model}`" if step.model and one.name in _OF_MODELS else ""
+            yield Violation(f"{place}.{one.name}", f"It is for steps with `python`{hint}")
 
 
 def _references(step: Step, place: str, names: list[str]) -> Iterator[Violation]:

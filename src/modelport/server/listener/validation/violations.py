@@ -15,8 +15,6 @@ from modelport.server.listener.children.free_ports import leaves_the_port
 from modelport.server.listener.declaration import Listener, Model, RouteBy, Routes, Server, Step
 from modelport.server.listener.formats.known import FORMATS
 from modelport.server.listener.notation.keys import keys_of, listed, unknown
-from modelport.server.listener.validation.graph import order as order
-from modelport.server.listener.validation.graph import sources as sources
 from modelport.server.listener.validation.stack_validation import stack_violations
 from modelport.server.listener.validation.tensor_types import NoType, parse
 from modelport.server.listener.validation.type_validation import Functions, type_violations
@@ -26,6 +24,7 @@ from modelport.server.listener.wire.upstream import Address
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _NO_FUNCTIONS: Functions = {}
+_OF_CHILDREN = ("env", "start_timeout_s", "when_it_ends", "stop_timeout_s")
 
 
 def validate(listener: Listener, functions: Functions = _NO_FUNCTIONS) -> None:
@@ -93,6 +92,10 @@ def _servers(listener: Listener) -> Iterator[Violation]:
             yield Violation(f"{path}.url", f"`{one.url}` is where `{urls[one.url]}` listens; each needs its own")
         elif one.command:
             urls[one.url] = one.name
+        if not one.command:
+            said = (key for key in _OF_CHILDREN if getattr(one, key) != getattr(Server(one.name, one.url), key))
+            for key in said:
+                yield Violation(f"{path}.{key}", "It is for a child, and the server has no `command`")
         yield from _path(one.health, f"{path}.health")
         yield from _bounds(one, path)
 
