@@ -180,13 +180,15 @@ def test_names_cannot_break_the_svg() -> None:
     assert "if one = <b>&\"'" in [one.text for one in ET.fromstring(svg_of(stack_of(*steps))).iter()]
 
 
-def test_every_colour_has_one_for_dark_ground() -> None:
-    style = svg_of(sentiment()).partition("<style>")[2].partition("</style>")[0]
-    light, _, dark = style.partition("@media")
-    names = re.findall(r"--(\w+):", light)
-    assert re.findall(r"--(\w+):", dark) == names
-    assert {role.value for role in Role} <= set(names)
-    assert set(re.findall(r"var\(--(\w+)\)", svg_of(sentiment()))) <= set(names)
+def test_every_colour_is_written_out_and_has_one_for_dark_ground() -> None:
+    drawn = svg_of(sentiment())
+    light, _, dark = drawn.partition("<style>")[2].partition("</style>")[0].partition("@media")
+    painted = re.findall(r"(\.[a-z][^{};]*) { (fill|stroke): #[0-9a-f]{6}; }", light)
+    assert re.findall(r"(\.[a-z][^{};]*) { (fill|stroke): #[0-9a-f]{6}; }", dark) == painted
+    assert {(f".box.{role}", "stroke") for role in Role} <= set(painted)
+    assert "var(" not in drawn
+    classes = {one for found in re.findall(r'class="([^"]+)"', drawn) for one in found.split()} - {"last"}
+    assert all(any(one in where for where, _ in painted) for one in classes)
 
 
 @st.composite

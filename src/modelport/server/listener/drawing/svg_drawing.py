@@ -20,31 +20,59 @@ _HEAD = 7.0
 
 _NARROW, _WIDE = frozenset("iljtfrI.,:;'|!()[]{}/- "), frozenset("mwMW@%")
 
-_STYLE = """
-  svg { --ground: #ffffff; --box: #ffffff; --ink: #1b2430; --faint: #5d6b7d; --line: #8593a5; --pill: #f1f4f8;
-    --requests: #64748b; --stack: #4f46e5; --python: #b45309; --asks: #0369a1; --merge: #7c3aed; --model: #0f766e;
-    --server: #475569; }
-  @media (prefers-color-scheme: dark) {
-    svg { --ground: #10151c; --box: #18202a; --ink: #e6ebf2; --faint: #9aa8b9; --line: #6b7a8d; --pill: #222c38;
-      --requests: #94a3b8; --stack: #a5b4fc; --python: #fbbf24; --asks: #7dd3fc; --merge: #c4b5fd; --model: #5eead4;
-      --server: #a3b1c2; } }
-  .ground { fill: var(--ground); }
+# On light ground, on dark ground.
+_COLOURS: Mapping[str, tuple[str, str]] = {
+    "ground": ("#ffffff", "#10151c"),
+    "box": ("#ffffff", "#18202a"),
+    "ink": ("#1b2430", "#e6ebf2"),
+    "faint": ("#5d6b7d", "#9aa8b9"),
+    "line": ("#8593a5", "#6b7a8d"),
+    "pill": ("#f1f4f8", "#222c38"),
+    Role.REQUESTS: ("#64748b", "#94a3b8"),
+    Role.STACK: ("#4f46e5", "#a5b4fc"),
+    Role.PYTHON: ("#b45309", "#fbbf24"),
+    Role.ASKS: ("#0369a1", "#7dd3fc"),
+    Role.MERGE: ("#7c3aed", "#c4b5fd"),
+    Role.MODEL: ("#0f766e", "#5eead4"),
+    Role.SERVER: ("#475569", "#a3b1c2"),
+}
+# What is painted in which of them.
+_PAINTED: tuple[tuple[str, str, str], ...] = (
+    (".ground", "fill", "ground"),
+    (".box", "fill", "box"),
+    (".pill", "fill", "pill"),
+    (".pill, .rows, .call", "stroke", "line"),
+    (".head", "fill", "line"),
+    (".title, .label", "fill", "ink"),
+    (".note", "fill", "faint"),
+    (".when, .condition-head", "fill", Role.MERGE),
+    (".condition", "stroke", Role.MERGE),
+    *((f".box.{role}", "stroke", role) for role in Role),
+    *((f".wash.{role}", "fill", role) for role in Role),
+)
+_SHAPES = """
   text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
     text-anchor: middle; }
-  .title { font-size: 14px; font-weight: 600; fill: var(--ink); }
-  .note { font-size: 11.5px; fill: var(--faint); }
-  .when { font-size: 11.5px; fill: var(--merge); }
-  .label { font-size: 11px; fill: var(--ink); }
-  .box { fill: var(--box); stroke-width: 1.4; }
+  .title { font-size: 14px; font-weight: 600; }
+  .note, .when { font-size: 11.5px; }
+  .label { font-size: 11px; }
+  .box { stroke-width: 1.4; }
   .wash { fill-opacity: 0.10; }
   .last { stroke-width: 3; }
-  .pill { fill: var(--pill); stroke: var(--line); stroke-width: 0.8; }
-  .rows, .condition, .call { fill: none; stroke: var(--line); stroke-width: 1.6; }
-  .condition { stroke: var(--merge); stroke-dasharray: 5 4; }
+  .pill { stroke-width: 0.8; }
+  .rows, .condition, .call { fill: none; stroke-width: 1.6; }
+  .condition { stroke-dasharray: 5 4; }
   .call { stroke-width: 1.1; stroke-dasharray: 1.5 4; stroke-linecap: round; }
-  .head { fill: var(--line); }
-  .condition-head { fill: var(--merge); }
 """
+
+
+def _style() -> str:
+    # Every colour is written out: many programs that show an SVG know no variables in its style sheet.
+    light, dark = (
+        "".join(f"  {where} {{ {what}: {_COLOURS[colour][theme]}; }}\n" for where, what, colour in _PAINTED)
+        for theme in (0, 1)
+    )
+    return f"{_SHAPES}{light}  @media (prefers-color-scheme: dark) {{\n{dark}  }}\n"
 
 
 def svg_of(listener: Listener) -> str:
@@ -83,7 +111,7 @@ class _Drawing:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"'
             f' height="{height:.0f}" role="img">',
             f"<title>{escape('Listener' + (f': {names}' if names else ''))}</title>",
-            f"<style>{_STYLE}</style>",
+            f"<style>{_style()}</style>",
             f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" rx="12"/>',
             *(self._arrow(edge, parts) for edge, parts in self._layout.segments.items()),
             *(self._box(node) for node in self._shown.nodes),
@@ -112,10 +140,9 @@ class _Drawing:
         left, height = place.x - place.width / 2, place.bottom - place.top
         radius = height / 2 if node.role in (Role.REQUESTS, Role.SERVER) else 9
         shape = f'x="{left:.1f}" y="{place.top:.1f}" width="{place.width:.1f}" height="{height:.1f}" rx="{radius:.1f}"'
-        colour = f"var(--{node.role})"
         lines = [
-            f'<rect class="box{" last" if node.last else ""}" {shape} style="stroke:{colour}"/>',
-            f'<rect class="wash" {shape} style="fill:{colour}"/>',
+            f'<rect class="box {node.role}{" last" if node.last else ""}" {shape}/>',
+            f'<rect class="wash {node.role}" {shape}/>',
             _text("title", place.x, place.top + _ABOVE + 14, node.title),
         ]
         baseline = place.top + _ABOVE + _TITLE_LINE
