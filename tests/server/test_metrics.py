@@ -6,7 +6,7 @@ import timeit
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelport.server.exchange import Request, Response
-from modelport.server.metrics import Exposition, Metrics, ServedModel, Tally
+from modelport.server.metrics import Metrics, ServedModel, ServerMetrics, Tally
 
 
 class Kept:
@@ -18,7 +18,7 @@ class Kept:
 
 def scrape(tally: Tally) -> dict[tuple[str, ...], float]:
     reply = Kept()
-    Exposition(tally, ServedModel("iris", "v1", "SCIKIT_LEARN"))(Request(b"GET", b"/metrics"), reply)
+    ServerMetrics(tally, ServedModel("iris", "v1", "SCIKIT_LEARN"))(Request(b"GET", b"/metrics"), reply)
     assert reply.response.content_type.startswith(b"text/plain")
     return {
         (sample.name.removeprefix("modelport_server_"), *sample.labels.values()): sample.value

@@ -6,6 +6,7 @@ It wraps the handler, so that a server without it pays nothing for it.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -98,3 +99,9 @@ class _Logged(PassedOn):
     def abort(self) -> None:
         self._log(self._request, 499, self._sent)
         self._reply.abort()
+
+
+def to_stdout(lines: bytes) -> None:
+    """Write lines of the log where programs write what they have to tell."""
+    sys.stdout.buffer.write(lines)
+    sys.stdout.buffer.flush()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import mmap
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelport.server.exchange import Reply, Request, Response
+from modelport.server.exposition import Exposition
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -113,32 +113,13 @@ class Metrics:
         self._cells[_EVICTED] += 1
 
 
-class Exposition:
-    """The handler of `/metrics`; a collector of prometheus-client as well."""
+class ServerMetrics(Exposition):
+    """What all workers have counted, as metrics."""
 
     def __init__(self, tally: Tally, model: ServedModel) -> None:
+        super().__init__()
         self._tally = tally
         self._model = model
-        self._write: Callable[[], bytes] | None = None
-
-    def __call__(self, request: Request, reply: Reply) -> None:
-        """Answer a scrape."""
-        if self._write is None:
-            self._write = self._writer()
-        reply.send(Response(200, self._write(), b"text/plain; version=0.0.4; charset=utf-8"))
-
-    def _writer(self) -> Callable[[], bytes]:
-        # Only when first asked: the library brings an HTTP server and more along, and takes longer to import than
-        # all else here together.
-        from prometheus_client import CollectorRegistry, generate_latest
-
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)
-        return lambda: generate_latest(registry)
-
-    def describe(self) -> list[Metric]:
-        """Name no metric beforehand."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 import httptools
 
@@ -23,6 +23,25 @@ _FRAMING = 8  # bytes of chunk sizes and trailers that are accepted for each byt
 _HOP_BY_HOP = frozenset((b"connection", b"upgrade", b"http2-settings"))
 
 
+class LimitSettings(Protocol):
+    """Settings of a server, as far as they limit its callers."""
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Return the largest body."""
+        ...
+
+    @property
+    def read_timeout_s(self) -> float:
+        """Return how long a caller may pause."""
+        ...
+
+    @property
+    def idle_timeout_s(self) -> float:
+        """Return how long a connection is kept without a request."""
+        ...
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a caller may send, and how slowly."""
@@ -31,6 +50,15 @@ class Limits:
     max_head_bytes: int = 64 * 1024
     read_timeout_s: float = 60.0
     idle_timeout_s: float = 620.0
+
+    @classmethod
+    def of(cls, config: LimitSettings) -> Limits:
+        """Return what a server's settings allow."""
+        return cls(
+            max_body_bytes=config.max_body_bytes,
+            read_timeout_s=config.read_timeout_s,
+            idle_timeout_s=config.idle_timeout_s,
+        )
 
 
 class Stage(Enum):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,12 @@ import uvloop
 from anyio.abc import TaskGroup
 
 from modelport.server.acceptor import Acceptor, StartSoon
-from modelport.server.access_log import AccessLog
+from modelport.server.access_log import AccessLog, to_stdout
 from modelport.server.app import App, with_heads
 from modelport.server.config import ServerConfig
 from modelport.server.connections import Connections
 from modelport.server.exchange import Handler, Reply, Request, Response
-from modelport.server.metrics import Exposition, Metrics, ServedModel, Tally
+from modelport.server.metrics import Metrics, ServedModel, ServerMetrics, Tally
 from modelport.server.notices import notice
 from modelport.server.one_model import Routes, load_model, serve_model
 from modelport.server.request_reader import Limits
@@ -90,8 +89,8 @@ async def serve(config: ServerConfig, subject: Any, place: Place) -> None:
     loop.add_signal_handler(signal.SIGTERM, told_to_end.set)
     async with anyio.create_task_group() as tasks:
         ready = await _ready(config, subject, place, tasks)
-        log = AccessLog(ready.handler, _to_stdout, loop=loop) if config.access_log else None
-        connections = Connections(log or ready.handler, _limits(config), loop=loop)
+        log = AccessLog(ready.handler, to_stdout, loop=loop) if config.access_log else None
+        connections = Connections(log or ready.handler, Limits.of(config), loop=loop)
         place.link.send(READY)
         # The answer comes when the doorkeeper has left the door, within a millisecond; its end, should the supervisor
         # be gone, as well.
@@ -135,7 +134,7 @@ def _own_routes(config: ServerConfig, place: Place, framework: str = "") -> Rout
     """Return what is answered whatever the model: the health route wins over others of its path."""
     model = ServedModel(config.model_name, config.model_version, framework)
     return {
-        (b"GET", b"/metrics"): Exposition(place.tally, model),
+        (b"GET", b"/metrics"): ServerMetrics(place.tally, model),
         (b"GET", config.health_route.encode()): _health,
     }
 
@@ -154,16 +153,3 @@ async def _accept(place: Place, connections: Connections, start_soon: StartSoon)
 def _health(request: Request, reply: Reply) -> None:
     # There is a worker to answer only while the model is loaded and warm: before that it is the doorkeeper who does.
     reply.send(_READY)
-
-
-def _to_stdout(lines: bytes) -> None:
-    sys.stdout.buffer.write(lines)
-    sys.stdout.buffer.flush()
-
-
-def _limits(config: ServerConfig) -> Limits:
-    return Limits(
-        max_body_bytes=config.max_body_bytes,
-        read_timeout_s=config.read_timeout_s,
-        idle_timeout_s=config.idle_timeout_s,
-    )

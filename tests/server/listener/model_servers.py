@@ -171,3 +171,14 @@ async def until_it_has(stream: SocketStream, wanted: bytes) -> bytes:
         while wanted not in data:
             data += await stream.receive()
     return data
+
+
+def unchunked(body: bytes) -> bytes:
+    """Return what a chunked body holds."""
+    pieces = []
+    while True:
+        size, _, body = body.partition(b"\r\n")
+        if size == b"0":
+            return b"".join(pieces)
+        pieces.append(body[: int(size, 16)])
+        body = body[int(size, 16) + 2 :]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from modelport.server.exchange import Reply, Request, Response
+from modelport.server.exposition import Exposition
 from modelport.server.listener.children.health import Phase
 from modelport.server.listener.children.model_server import ModelServer
 from modelport.server.listener.steps.work import Context, Work
@@ -38,16 +38,16 @@ class Measured:
         return batch
 
 
-class ListenerMetrics:
-    """The numbers of a listener; the handler of `/metrics`, and a collector of prometheus-client."""
+class ListenerMetrics(Exposition):
+    """The numbers of a listener."""
 
     def __init__(self, name: str = "", version: str = "") -> None:
+        super().__init__()
         self.servers: Sequence[ModelServer] = ()
         self._labels = [name, version]
         self._begun = 0
         self._codes: Counter[int] = Counter()
         self._steps: dict[tuple[str, ...], Times] = {}
-        self._write: Callable[[], bytes] | None = None
 
     def begun(self) -> None:
         """Count a request that is under way now."""
@@ -60,24 +60,6 @@ class ListenerMetrics:
     def measured(self, work: Work, target: str, step: str) -> Work:
         """Return work that is counted as this step of this target."""
         return Measured(work, self._steps.setdefault((target, step), Times()))
-
-    def __call__(self, request: Request, reply: Reply) -> None:
-        """Answer a scrape."""
-        if self._write is None:
-            self._write = self._writer()
-        reply.send(Response(200, self._write(), b"text/plain; version=0.0.4; charset=utf-8"))
-
-    def _writer(self) -> Callable[[], bytes]:
-        # Only when first asked: importing the library takes long, and not everybody scrapes.
-        from prometheus_client import CollectorRegistry, generate_latest
-
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)
-        return lambda: generate_latest(registry)
-
-    def describe(self) -> list[Metric]:
-        """Name no metric beforehand."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""

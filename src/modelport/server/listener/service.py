@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 
 from modelport.core.errors import Error
-from modelport.server.access_log import AccessLog
+from modelport.server.access_log import AccessLog, to_stdout
 from modelport.server.connections import Connections
 from modelport.server.listener import composition
 from modelport.server.listener.children.model_server import ModelServer
@@ -92,8 +92,8 @@ async def serve(
         metrics.servers = servers
         _hear_signals(loop, ending, servers)
         routes = Routes(listener, config, servers, metrics)
-        log = AccessLog(routes.app(), _to_stdout, loop=loop) if config.access_log else None
-        connections = Connections(log or routes.app(), _limits(config), loop=loop)
+        log = AccessLog(routes.app(), to_stdout, loop=loop) if config.access_log else None
+        connections = Connections(log or routes.app(), Limits.of(config), loop=loop)
         accepting = await loop.create_server(connections, sock=listening, backlog=BACKLOG)
         notice("listening on {}:{}".format(*listening.getsockname()[:2]))
         for server in servers:
@@ -177,16 +177,3 @@ def _hear_signals(loop: asyncio.AbstractEventLoop, ending: Ending, servers: Sequ
 
     for number in _FOR_THE_SERVERS:
         loop.add_signal_handler(number, pass_on, number)
-
-
-def _to_stdout(lines: bytes) -> None:
-    sys.stdout.buffer.write(lines)
-    sys.stdout.buffer.flush()
-
-
-def _limits(config: ListenerConfig) -> Limits:
-    return Limits(
-        max_body_bytes=config.max_body_bytes,
-        read_timeout_s=config.read_timeout_s,
-        idle_timeout_s=config.idle_timeout_s,
-    )

@@ -14,7 +14,7 @@ from modelport.server.listener.declaration import Model
 from modelport.server.listener.formats.base import Message
 from modelport.server.listener.wire.answer_stream import AnswerStream
 from modelport.server.listener.wire.upstream import Upstream
-from modelport.server.listener.wire.upstream_connection import Answered
+from modelport.server.listener.wire.upstream_connection import Answered, awaited
 
 
 class ModelAccess:
@@ -72,21 +72,7 @@ class ModelAccess:
             ModelServerDown: the model server cannot be reached, or closed the connection before it had answered.
             ModelServerGarbled: what came is not HTTP.
         """
-        future: asyncio.Future[Message] = self._loop.create_future()
-
-        def done(outcome: Message | AnswerStream | Exception) -> None:
-            if future.done():
-                return
-            if isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            elif isinstance(outcome, Message):
-                future.set_result(outcome)
-
-        give_up = self.ask(message, done)
-        try:
-            return await future
-        finally:
-            give_up()
+        return await awaited(lambda done: self.ask(message, done), self._loop)
 
     def _begin(self, turn: _Turn) -> None:
         turn.stop = self._upstream.send(b"POST", turn.path, turn.message, turn.answered, streams=turn.streams)

@@ -17,8 +17,7 @@ import anyio
 
 from modelport.core.errors import InvalidArgument, ModelServerDown
 from modelport.server.listener.formats.base import Message
-from modelport.server.listener.wire.answer_stream import AnswerStream
-from modelport.server.listener.wire.upstream_connection import Answered, Ask, UpstreamConnection
+from modelport.server.listener.wire.upstream_connection import Answered, Ask, UpstreamConnection, awaited
 
 CONNECT_TIMEOUT_S = 5.0
 
@@ -118,21 +117,7 @@ class Upstream:
             ModelServerDown: it cannot be reached, or closed the connection before it had answered.
             ModelServerGarbled: what came is not HTTP.
         """
-        future: asyncio.Future[Message] = self.loop.create_future()
-
-        def done(outcome: Message | AnswerStream | Exception) -> None:
-            if future.done():
-                return
-            if isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            elif isinstance(outcome, Message):
-                future.set_result(outcome)
-
-        give_up = self.send(method, path, message, done)
-        try:
-            return await future
-        finally:
-            give_up()
+        return await awaited(lambda done: self.send(method, path, message, done), self.loop)
 
     def close(self) -> None:
         """Close the connections that nobody uses, and the others after their answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from modelport.core.errors import Error, ModelServerDown, ModelServerGarbled
@@ -21,6 +22,25 @@ class Answered(Protocol):
     def __call__(self, outcome: Message | AnswerStream | Exception) -> None:
         """Take the answer, whatever its status, or ModelServerDown or ModelServerGarbled."""
         ...
+
+
+async def awaited(send: Callable[[Answered], Callable[[], None]], loop: asyncio.AbstractEventLoop) -> Message:
+    """Return the answer to what `send` sends, or raise why there is none; given up where this is cancelled."""
+    future: asyncio.Future[Message] = loop.create_future()
+
+    def done(outcome: Message | AnswerStream | Exception) -> None:
+        if future.done():
+            return
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        elif isinstance(outcome, Message):
+            future.set_result(outcome)
+
+    give_up = send(done)
+    try:
+        return await future
+    finally:
+        give_up()
 
 
 class Ask:
