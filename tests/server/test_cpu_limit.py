@@ -1,11 +1,11 @@
 import pytest
 
 from modelport.core.frameworks import Framework
+from modelport.server.control_groups import group_folders
 from modelport.server.cpu_limit import (
     Division,
     available_cpus,
     division,
-    group_folders,
     loaded_before_fork,
     own_threads,
     quota_v1,
@@ -39,9 +39,9 @@ def test_the_two_files_of_the_first_version_tell_the_quota(quota: str, period: s
 
 
 def test_the_groups_that_limit_the_cpu_are_found_in_both_versions() -> None:
-    found = group_folders("12:memory:/m\n4:cpu,cpuacct:/docker/abc\n3:cpuset:/set\n0::/user.slice/x\n")
+    found = group_folders("12:memory:/m\n4:cpu,cpuacct:/docker/abc\n3:cpuset:/set\n0::/user.slice/x\n", "cpu")
     assert [(version, str(path)) for version, path in found] == [(1, "/docker/abc"), (2, "/user.slice/x")]
-    assert group_folders("") == ()
+    assert group_folders("", "cpu") == ()
 
 
 @pytest.mark.parametrize(

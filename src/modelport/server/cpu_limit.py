@@ -10,9 +10,10 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from modelport.core.frameworks import Framework
+from modelport.server.control_groups import MEMBERSHIP, ROOT, group_folders, text, up_to_root
 
 # Frameworks that predict with threads of their own and let Python run meanwhile. Decided by name: once a model is
 # loaded it is too late to decide on processes.
@@ -69,7 +70,7 @@ def thread_variables(threads: int, environ: Mapping[str, str]) -> dict[str, str]
 def available_cpus() -> int:
     """Return the whole number of CPUs that this process may use."""
     affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quotas = list(_quotas(Path("/sys/fs/cgroup"), _text(Path("/proc/self/cgroup"))))
+    quotas = list(_quotas(ROOT, text(MEMBERSHIP)))
     return smallest(affine, quotas)
 
 
@@ -90,40 +91,17 @@ def quota_v1(quota_us: str, period_us: str) -> float | None:
     return _ratio(quota_us.strip(), period_us.strip())
 
 
-def group_folders(membership: str) -> tuple[tuple[int, PurePosixPath], ...]:
-    """Return the control groups that limit the CPU by a `/proc/self/cgroup`: version and path within its hierarchy."""
-    found = []
-    for line in membership.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if number == "0" and not controllers:
-            found.append((2, PurePosixPath(path or "/")))
-        elif "cpu" in controllers.split(","):
-            found.append((1, PurePosixPath(path or "/")))
-    return tuple(found)
-
-
 def _quotas(root: Path, membership: str) -> Iterator[float | None]:
-    for version, group in group_folders(membership):
-        # Every group above may set a limit as well. Inside a container the path may be the host's and not exist here;
-        # the root, always tried, is then the container's own group.
-        for folder in (group, *group.parents):
-            inside = folder.relative_to("/") if folder.is_absolute() else folder
+    for version, group in group_folders(membership, "cpu"):
+        for folder in up_to_root(group):
             if version == 2:
-                yield quota_v2(_text(root / inside / "cpu.max"))
+                yield quota_v2(text(root / folder / "cpu.max"))
             else:
-                here = root / "cpu" / inside
-                yield quota_v1(_text(here / "cpu.cfs_quota_us"), _text(here / "cpu.cfs_period_us"))
+                here = root / "cpu" / folder
+                yield quota_v1(text(here / "cpu.cfs_quota_us"), text(here / "cpu.cfs_period_us"))
 
 
 def _ratio(quota: str, period: str) -> float | None:
     if not quota.isdigit() or not period.isdigit() or int(quota) <= 0 or int(period) <= 0:
         return None
     return int(quota) / int(period)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -6,9 +6,10 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+
+from modelport.server.control_groups import MEMBERSHIP, ROOT, group_folders, text, up_to_root
 
 _UNLIMITED = 2**60  # version 1 writes a number near 2**63 for no limit
 _SHARE = 0.75  # of the limit is for models; the rest is for requests, libraries and what does not return to the system
@@ -16,7 +17,7 @@ _SHARE = 0.75  # of the limit is for models; the rest is for requests, libraries
 
 def memory_limit() -> int:
     """Return the bytes that this process may use: the smallest limit of its control groups, or the machine's memory."""
-    limits = [_bytes(text) for text in _limits(Path("/sys/fs/cgroup"), _text(Path("/proc/self/cgroup")))]
+    limits = [_bytes(text(ROOT / file)) for file in group_limits(text(MEMBERSHIP))]
     return min([_machine(), *(limit for limit in limits if limit)])
 
 
@@ -27,7 +28,7 @@ def budget_for_models(limit: int) -> int:
 
 def resident_bytes() -> int:
     """Return the memory that this process holds; 0 where the system does not tell."""
-    fields = _text(Path("/proc/self/statm")).split()
+    fields = text(Path("/proc/self/statm")).split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else 0
 
 
@@ -41,34 +42,17 @@ def give_back() -> None:
 
 def group_limits(membership: str) -> tuple[PurePosixPath, ...]:
     """Return the files, below the root of the control groups, that may limit the memory by a `/proc/self/cgroup`."""
-    found: list[PurePosixPath] = []
-    for line in membership.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        group = PurePosixPath(path.lstrip("/"))
-        # Every group above may limit as well; inside a container the root is the container's own group.
-        if number == "0" and not controllers:
-            found += [folder / "memory.max" for folder in (group, *group.parents)]
-        elif "memory" in controllers.split(","):
-            found += ["memory" / folder / "memory.limit_in_bytes" for folder in (group, *group.parents)]
-    return tuple(found)
+    return tuple(
+        folder / "memory.max" if version == 2 else "memory" / folder / "memory.limit_in_bytes"
+        for version, group in group_folders(membership, "memory")
+        for folder in up_to_root(group)
+    )
 
 
-def _limits(root: Path, membership: str) -> Iterable[str]:
-    return (_text(root / file) for file in group_limits(membership))
-
-
-def _bytes(text: str) -> int:
-    text = text.strip()
-    return int(text) if text.isdigit() and int(text) < _UNLIMITED else 0
+def _bytes(limit: str) -> int:
+    limit = limit.strip()
+    return int(limit) if limit.isdigit() and int(limit) < _UNLIMITED else 0
 
 
 def _machine() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

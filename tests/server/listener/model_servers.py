@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from modelport.server.exchange import Handler
-from modelport.server.listener.composition import compose
+from modelport.server.listener.composition import handlers
 from modelport.server.listener.declaration import Listener, Model, Server, Stack, Step
+from modelport.server.listener.metrics import ListenerMetrics
 from modelport.server.listener.wire.upstream import Address, Upstream
 from tests.server.serving import Serving, serving
 
@@ -142,7 +144,12 @@ async def listening(
     stacks = (Stack("s", (Step("m", model="m"),)),) if converts else ()
     listener = Listener((Server("triton", url, connections=connections),), (model,), stacks)
     async with anyio.create_task_group() as tasks:
-        handler = compose(listener, tasks.start_soon, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        upstream = Upstream("triton", Address.of(url), tasks.start_soon, connections=connections, loop=loop)
+        parts = handlers(
+            listener, {"triton": upstream}, tasks.start_soon, loop=loop, metrics=ListenerMetrics(), folder=Path()
+        )
+        handler = parts.predict
         async with serving(around(handler)) as server:
             yield server
         tasks.cancel_scope.cancel()

@@ -123,16 +123,6 @@ def handlers(
     return Handlers(front(listener.accepts, router), infer, code)
 
 
-def compose(listener: Listener, start_soon: StartSoon, loop: asyncio.AbstractEventLoop) -> Handler:
-    """Return the handler of the predict route of a listener without Python steps whose servers are not watched."""
-    upstreams = {
-        one.name: Upstream(one.name, Address.of(one.url), start_soon, connections=one.connections, loop=loop)
-        for one in listener.servers
-    }
-    parts = handlers(listener, upstreams, start_soon, loop=loop, metrics=ListenerMetrics(), folder=Path())
-    return parts.predict
-
-
 def _by_path(listener: Listener, name: str) -> str:
     """Return the format of the route of one target: where its model speaks the protocol itself, bytes are passed on."""
     own = next((one.format for one in listener.models if one.name == name), "")

@@ -12,7 +12,7 @@ from modelport.server.listener.declaration import Runs, Step
 from modelport.server.model import Batch
 from modelport.server.signatures import wrong_signature
 
-EXTRAS = ("parameters", "headers", "client")
+EXTRAS = ("parameters", "headers", "client")  # what it may be given beside rows, by the names of its arguments
 
 
 class PythonFunction:

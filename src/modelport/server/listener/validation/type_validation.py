@@ -12,6 +12,7 @@ from typing import Any
 from modelport.core.errors import Violation
 from modelport.server.listener.declaration import REQUEST, Listener, Model, Stack
 from modelport.server.listener.notation.keys import listed
+from modelport.server.listener.steps.python_function import EXTRAS
 from modelport.server.listener.validation.graph import cycle, order, sources
 from modelport.server.listener.validation.hint_types import Signature, signature_of
 from modelport.server.listener.validation.tensor_types import NoType, RowType, TensorType, mismatch, parse
@@ -19,9 +20,6 @@ from modelport.server.settings_reading import like
 
 # Of Python steps, by the names of their stack and their own.
 Functions = Mapping[tuple[str, str], Callable[..., Any]]
-
-# What a function may be given beside rows, by the names of its arguments.
-BESIDE_ROWS = frozenset({"parameters", "headers", "client"})
 
 
 def type_violations(listener: Listener, functions: Functions) -> Iterator[Violation]:
@@ -93,7 +91,7 @@ def _of_function(signature: Signature | None, come: Come, place: str, takes: Row
         if "" in come:
             yield from _misfit(*come[""], takes, place)
         return
-    rows = {name: one for name, one in signature.takes.items() if name not in BESIDE_ROWS}
+    rows = {name: one for name, one in signature.takes.items() if name not in EXTRAS}
     required = [name for name in signature.required if name in rows]
     if "" in come:
         if len(required) > 1:
