@@ -1,6 +1,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -86,3 +88,36 @@ def test_the_doorkeeper_accepts_only_while_the_door_is_open() -> None:
         keeper.join(5)
         assert not keeper.is_alive()
         theirs.close()
+
+
+LATE = """
+import signal, socket, threading
+from modelport.server.supervisor import READY, Plan, Supervisor
+
+def work(*, number, listener, link, loaded):
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    if number == 0:
+        link.send(READY)
+        link.recv(1)
+    print(number, flush=True)
+    told.wait(20)
+    if number == 1:  # it became ready while the server was told to end
+        link.send(READY)
+        link.recv(1)
+    return 0
+
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    listener.setblocking(False)
+    raise SystemExit(Supervisor(Plan(2, "/health", drain_s=60), listener, work).run())
+"""
+
+
+def test_a_worker_that_becomes_ready_while_the_server_ends_does_not_hold_it_up() -> None:
+    with subprocess.Popen([sys.executable, "-c", LATE], stdout=subprocess.PIPE, text=True) as server:
+        assert sorted(server.stdout.readline() for _ in range(2)) == ["0\n", "1\n"]
+        server.terminate()
+        try:
+            assert server.wait(10) == 0
+        finally:
+            server.kill()

@@ -252,8 +252,11 @@ class Supervisor:
     def _fork(self, body: Callable[[socket.socket], int]) -> tuple[int, socket.socket]:
         ours, theirs = socket.socketpair()
         parent = os.getpid()
+        # A signal that came to the child before it has parted with our handlers would be told to us, and lost to it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             theirs.close()
             return pid, ours
         code = 1
@@ -277,6 +280,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # Ctrl-C goes to all processes of a terminal; it is the supervisor who ends the others.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         die_with_parent(parent)
         self._selector.close()
         for end in (self._signals, self._wakeup, self._door, *(worker.link for worker in self._workers.values())):
@@ -287,8 +291,11 @@ class Supervisor:
         self._listener.close()
         if self._doorkeeper:
             os.kill(self._doorkeeper, signal.SIGKILL)
-        for pid in self._workers:
+        for pid, worker in self._workers.items():
             os.kill(pid, signal.SIGTERM)
+            # One that has just become ready waits for an answer, and hears no signal meanwhile: this is the answer.
+            with contextlib.suppress(OSError):  # it is dead already
+                worker.link.shutdown(socket.SHUT_WR)
         until = time.monotonic() + self._plan.drain_s + _BEYOND_DRAIN_S
         for key in [key for key in self._selector.get_map().values() if key.fileobj is not self._signals]:
             self._selector.unregister(key.fileobj)
