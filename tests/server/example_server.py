@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from modelport.core.errors import ModelCannotBeLoaded
+from modelport.core.errors import ModelCannotBeLoaded, ModelUnusable
 from modelport.server.configure import configure
 from modelport.server.main import listen, supervise
 
@@ -24,6 +24,8 @@ def load(kind: str) -> Any:
             for row in inputs:
                 if row == "die":
                     os.kill(os.getpid(), 9)
+                if row == "unusable":
+                    raise ModelUnusable("The GPU refuses all further work of this process")
                 if row == "slow":
                     time.sleep(1.0)
                 if row == "warm" and kind == "cold":

@@ -81,6 +81,12 @@ def test_a_server_of_nothing_is_refused_and_a_predictor_needs_no_folder() -> Non
     assert "does not exist" in refused(["/nowhere"], {})["--model-dir"]
 
 
+def test_a_predictor_decides_itself_where_it_computes(tmp_path: Path) -> None:
+    assert configure([str(tmp_path), "--device", "gpu"], {}).device == "gpu"
+    assert "one of auto, cpu, gpu is wanted" in refused([str(tmp_path), "--device", "tpu"], {})["--device"]
+    assert "own code decides" in " ".join(refused(["--predictor", "mine:Predictor", "--device", "gpu"], {}).values())
+
+
 def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
     (tmp_path / "modelport.yaml").write_text("server: [")
     assert "It is not YAML" in refused([str(tmp_path)], {})[str(tmp_path / "modelport.yaml")]

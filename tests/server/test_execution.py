@@ -8,7 +8,7 @@ import anyio.lowlevel
 import numpy as np
 import pytest
 
-from modelport.core.errors import Internal
+from modelport.core.errors import Internal, ModelUnusable
 from modelport.server.execution import Executor, Pace, Predicted
 from modelport.server.model import Calls, Direct, ModelInfo
 from modelport.server.spans import Spans
@@ -136,6 +136,24 @@ async def test_whatever_the_model_raises_is_an_outcome_and_the_next_call_works(r
     failing = False
     assert isinstance(await predicted(executor), Predicted)
     executor.close()
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_a_model_that_can_predict_nothing_more_ends_its_process(inline):
+    def act(inputs):
+        if inputs is not ROWS:
+            raise ModelUnusable("The GPU is gone")
+        return inputs
+
+    gave_up = asyncio.Event()
+    model = Told(act)
+    executor = Executor(model, loop=asyncio.get_running_loop(), give_up=gave_up.set)
+    if inline:
+        await until_called_on_the_loop(executor, model)
+    assert not gave_up.is_set()
+    assert isinstance(await predicted(executor, np.zeros((2, 3))), ModelUnusable)
+    with anyio.fail_after(5):
+        await gave_up.wait()
 
 
 async def test_a_model_that_is_not_row_wise_is_called_by_several_threads():

@@ -114,6 +114,19 @@ def test_a_worker_that_is_killed_is_replaced_and_health_tells_the_truth_meanwhil
 
 
 @pytest.mark.slow
+def test_a_worker_whose_model_can_predict_nothing_more_is_replaced(start: Start) -> None:
+    server = start("ordinary", "--workers", "1")
+    until(lambda: server.health() == 200)
+    first = server.predict("a")[1]
+    status, body, _ = server.ask("POST", "/predict", {"instances": ["unusable"]})
+    assert (status, body["error"]["details"][0]["reason"]) == (503, "MODEL_UNUSABLE")
+    until(lambda: server.log.read_text().count("is ready") == 2)
+    until(lambda: server.health() == 200)
+    assert server.predict("a")[1] != first
+    assert server.end() == 0
+
+
+@pytest.mark.slow
 def test_with_a_second_worker_nobody_notices_that_one_was_killed(start: Start) -> None:
     server = start("ordinary", "--workers", "2")
     until(lambda: server.health() == 200)

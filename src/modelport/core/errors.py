@@ -455,6 +455,12 @@ class ModelServerDown(Unavailable):
     reason = "MODEL_SERVER_DOWN"
 
 
+class ModelUnusable(Unavailable):
+    """A model can predict nothing more in its process, which is replaced."""
+
+    reason = "MODEL_UNUSABLE"
+
+
 class Unimplemented(Error):
     """A method of the original API that modelport does not offer."""
 

@@ -220,6 +220,10 @@ CONTROL_PLANE: dict[str, tuple[str, str]] = {
         "The model server behind a listener is being started, has ended, or closed the connection.",
         f"Retry; if it goes on, {_LOGS} shows what the model server wrote last. Out of memory is the usual cause.",
     ),
+    "MODEL_UNUSABLE": (
+        "A request made the GPU fail in a way that takes it from the whole process; the process is being replaced.",
+        "Retry. If it goes on, look for rows that the model has no place for, such as words beyond its table.",
+    ),
     "MODEL_SERVER_FAILED": (
         "The model server behind a listener answered with a code of 500 or more.",
         f"The message has its words; {_LOGS} shows its log.",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelport.core.frameworks import Framework
+from modelport.server.loaders.device import Device
 
 PREFIX = "MODELPORT_SERVER_"
 
@@ -106,6 +107,13 @@ class ServerConfig:
         metadata=_about("Method of the model, where it has several: predict, predict_proba, decision_function."),
     )
     signature: str = field(default="", metadata=_about("Signature of a SavedModel.", otherwise="serving_default"))
+    device: str = field(
+        default=Device.AUTO.value,
+        metadata=_about(
+            "Where the model computes: on a GPU where its framework finds one, never on one, or on one or not at all.",
+            choices=tuple(one.value for one in Device),
+        ),
+    )
     model_name: str = field(default="model", metadata=_about("Name of the model.", contract=("AIP_MODEL_NAME",)))
     model_version: str = field(default="", metadata=_about("Name of the version.", contract=("AIP_VERSION_NAME",)))
     host: str = field(default="0.0.0.0", metadata=_about("Address to listen on."))

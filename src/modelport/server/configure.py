@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from modelport.core.errors import Violation
 from modelport.server.config import PREFIX, ServerConfig, Setting, settings
+from modelport.server.loaders.device import Device
 from modelport.server.settings_reading import (
     Said,
     add_flags,
@@ -47,6 +48,8 @@ def configure(arguments: Sequence[str], environ: Mapping[str, str]) -> ServerCon
         wrong.append(Violation(_DIRECTORY, "No model is named: give its folder, or --predictor MODULE:CLASS"))
     if found.get("multi_model") and found.get("predictor"):
         wrong.append(Violation("multi_model", "It is for folders of model files; leave it or the predictor out"))
+    if found.get("device", Device.AUTO) != Device.AUTO and found.get("predictor"):
+        wrong.append(Violation("device", "It is for model files; a predictor's own code decides where it computes"))
     refuse(wrong, "server")
     return ServerConfig(model_dir=folder, **found)
 

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from modelport.core.errors import Error, Internal
+from modelport.core.errors import Error, Internal, ModelUnusable
 from modelport.server.foreign import as_batch
 from modelport.server.model import Batch, Calls, Model, Parameters, awaited, rows_of
 from modelport.server.spans import Spans
@@ -82,7 +82,13 @@ class Executor:
     """
 
     def __init__(
-        self, model: Model, *, loop: asyncio.AbstractEventLoop, threads: int = 1, tasks: TaskGroup | None = None
+        self,
+        model: Model,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        threads: int = 1,
+        tasks: TaskGroup | None = None,
+        give_up: Callable[[], None] = lambda: None,
     ) -> None:
         """Take a model and what runs it.
 
@@ -91,10 +97,12 @@ class Executor:
             loop: the event loop that everything here is used on.
             threads: for the calls that are not short; a model whose rows can be joined is called by one at a time.
             tasks: where calls of an asynchronous model are awaited; others need none.
+            give_up: called on the event loop when the model says that it can predict nothing more in this process.
         """
         self._model = model
         self._loop = loop
         self._tasks = tasks
+        self._give_up = give_up
         self._started = False
         self._orders: SimpleQueue[tuple[Batch, Parameters, Done] | None] = SimpleQueue()
         self._pace = Pace()
@@ -150,7 +158,7 @@ class Executor:
             predicted = clock()
             predictions = _batch(model.postprocess(outputs, parameters))
         except BaseException as error:  # the model's own code may raise anything
-            return _failure(error)
+            return self._failure(error)
         finally:
             ended = clock()
             self._pace.saw(rows_of(batch), ended - started)
@@ -172,8 +180,24 @@ class Executor:
         except asyncio.CancelledError:  # the server ends
             raise
         except BaseException as error:  # the model's own code may raise anything
-            return _failure(error)
+            return self._failure(error)
         return Predicted(predictions, _spans(started, prepared, predicted, clock()), started)
+
+    def _failure(self, error: BaseException) -> Exception:
+        """Return what the model raised; what would end the process or the thread unseen, as an ordinary failure.
+
+        `sys.exit()` in a predictor and the panics of libraries written in Rust are no `Exception`. An interrupt from
+        the keyboard is not the model's doing.
+        """
+        if isinstance(error, ModelUnusable):
+            self._loop.call_soon_threadsafe(self._give_up)
+        if isinstance(error, Exception):
+            return error
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        failure = Internal(f"The model's code raised {type(error).__name__}: {error}", hint="See the server's log")
+        failure.__cause__ = error
+        return failure
 
 
 def _batch(outputs: Any) -> Batch:
@@ -189,18 +213,3 @@ def _batch(outputs: Any) -> Batch:
 
 def _spans(started: float, prepared: float, predicted: float, ended: float) -> Spans:
     return Spans(0.0, prepared - started, predicted - prepared, ended - predicted)
-
-
-def _failure(error: BaseException) -> Exception:
-    """Return what the model raised; what would end the process or the thread unseen, as an ordinary failure.
-
-    `sys.exit()` in a predictor and the panics of libraries written in Rust are no `Exception`. An interrupt from the
-    keyboard is not the model's doing.
-    """
-    if isinstance(error, Exception):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        raise error
-    failure = Internal(f"The model's code raised {type(error).__name__}: {error}", hint="See the server's log")
-    failure.__cause__ = error
-    return failure

@@ -67,6 +67,7 @@ class ModelInfo:
         calls: how `predict` is called.
         threads: how many threads may call it at the same time.
         libraries: versions at training and now, for the skew report.
+        device: where it computes, in words; empty when only its own code knows.
         warm_up: rows that it must be able to predict before it counts as healthy; empty: it has not said.
         request_schema: JSON schema of one instance, where type hints gave one.
         response_schema: JSON schema of one prediction.
@@ -81,6 +82,7 @@ class ModelInfo:
     calls: Calls = Calls.SYNC
     threads: int = 1
     libraries: tuple[LibraryVersion, ...] = ()
+    device: str = ""
     warm_up: Any = ()
     request_schema: Mapping[str, Any] | None = None
     response_schema: Mapping[str, Any] | None = None

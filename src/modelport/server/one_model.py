@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anyio.abc import TaskGroup
 
+from modelport.core.errors import ModelUnusable
 from modelport.server import open_inference, openapi
 from modelport.server.batching import Batcher, BatchLimits
 from modelport.server.config import ServerConfig
@@ -18,6 +19,7 @@ from modelport.server.encoding import encode
 from modelport.server.exchange import Handler
 from modelport.server.execution import Executor
 from modelport.server.loaders.base import LoadOptions, load
+from modelport.server.loaders.device import Device
 from modelport.server.metrics import Metrics
 from modelport.server.model import Calls, Model
 from modelport.server.prediction import Prediction
@@ -45,6 +47,7 @@ def load_model(config: ServerConfig) -> Model:
         threads=config.threads,
         model_file=config.model_file,
         trusted_types=config.trusted_types,
+        device=Device(config.device),
     )
     return load(config.model_dir or Path(), config.framework, options)
 
@@ -64,8 +67,17 @@ class Served:
     close: Callable[[], None]
 
 
-async def serve_model(model: Model, config: ServerConfig, tasks: TaskGroup, metrics: Metrics) -> Served:
+async def serve_model(
+    model: Model, config: ServerConfig, tasks: TaskGroup, metrics: Metrics, give_up: Callable[[], None]
+) -> Served:
     """Return a loaded model as it is served, after it has predicted the example that it names.
+
+    Args:
+        model: what is served.
+        config: the settings.
+        tasks: where its calls are awaited.
+        metrics: counts its calls.
+        give_up: ends this process, when the model can predict nothing more in it.
 
     Raises:
         ModelCannotBeLoaded: it cannot predict its own example.
@@ -73,9 +85,9 @@ async def serve_model(model: Model, config: ServerConfig, tasks: TaskGroup, metr
     loop = asyncio.get_running_loop()
     # Code of the user's says itself how many calls of it may run at once; frameworks may be called by each thread.
     threads = model.info.threads if config.predictor else config.threads or 1
-    executor = Executor(model, loop=loop, threads=threads, tasks=tasks)
+    executor = Executor(model, loop=loop, threads=threads, tasks=tasks, give_up=give_up)
     limits = BatchLimits(config.batch_max_rows, config.batch_max_delay_ms / 1e3, config.max_queue)
-    batcher = Batcher(executor, model.info, limits, loop=loop, metrics=metrics)
+    batcher = Batcher(executor, model.info, limits, loop=loop, metrics=metrics, divides=_may_be_a_rows_fault)
     predict = _predict_handler(model, batcher, tasks, config)
     took = await warm_up(predict, model.info.warm_up) if len(model.info.warm_up) else None
     return Served(_routes(model, batcher, predict, metrics, config), took, executor.close)
@@ -87,6 +99,10 @@ def _predict_handler(model: Model, batcher: Batcher, tasks: TaskGroup, config: S
         return Prediction(model.info, batcher, nan=config.nan)
     finite = partial(encode, finite=config.nan == "error")
     return StreamPrediction(model, tasks, at_once=_STREAMS, max_waiting=config.max_queue, encode=finite)
+
+
+def _may_be_a_rows_fault(error: Exception) -> bool:
+    return not isinstance(error, ModelUnusable)
 
 
 def _yields(model: Model) -> bool:

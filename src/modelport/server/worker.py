@@ -88,7 +88,7 @@ async def serve(config: ServerConfig, subject: Any, place: Place) -> None:
     told_to_end = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, told_to_end.set)
     async with anyio.create_task_group() as tasks:
-        ready = await _ready(config, subject, place, tasks)
+        ready = await _ready(config, subject, place, tasks, told_to_end.set)
         log = AccessLog(ready.handler, to_stdout, loop=loop) if config.access_log else None
         connections = Connections(log or ready.handler, Limits.of(config), loop=loop)
         place.link.send(READY)
@@ -111,21 +111,24 @@ async def serve(config: ServerConfig, subject: Any, place: Place) -> None:
         log.flush()
 
 
-async def _ready(config: ServerConfig, subject: Any, place: Place, tasks: TaskGroup) -> Ready:
+async def _ready(
+    config: ServerConfig, subject: Any, place: Place, tasks: TaskGroup, give_up: Callable[[], None]
+) -> Ready:
     """Return what is served, when it may be asked."""
     metrics = Metrics(place.tally, place.number)
     if config.multi_model:
         from modelport.server.multi_model.serving import serve_models
 
-        several = serve_models(subject, config, tasks, metrics, _own_routes(config, place))
+        several = serve_models(subject, config, tasks, metrics, _own_routes(config, place), give_up)
         notice(f"worker {place.number} is ready; {len(subject)} models are loaded when they are asked for")
         return Ready(several.dispatch, several.close)
-    served = await serve_model(subject, config, tasks, metrics)
+    served = await serve_model(subject, config, tasks, metrics, give_up)
     if served.warm_up_s is None:
         told = "the model names no example to try, so its first request may be slow"
     else:
         told = f"its first prediction took {served.warm_up_s * 1e3:.0f} ms"
-    notice(f"worker {place.number} is ready; {told}")
+    where = f" on {subject.info.device}" if subject.info.device else ""
+    notice(f"worker {place.number} is ready{where}; {told}")
     framework = subject.info.framework
     return Ready(App(with_heads(served.routes | _own_routes(config, place, framework))), served.close)
 

@@ -10,6 +10,7 @@ from sklearn.linear_model import LinearRegression
 from modelport.core.errors import ModelCannotBeLoaded
 from modelport.core.frameworks import Framework
 from modelport.server.loaders.base import LoadOptions, extra, load, required
+from modelport.server.loaders.device import Device
 from modelport.server.loaders.files import detected, model_file
 from tests.server.predicting import predictions
 
@@ -155,3 +156,9 @@ def test_every_framework_has_an_extra_and_a_loader() -> None:
     extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert {extra(framework) for framework in Framework} <= extras.keys()
     assert _MODULES.keys() == set(Framework)
+
+
+def test_a_gpu_is_refused_where_the_framework_makes_no_use_of_one(tmp_path: Path) -> None:
+    joblib.dump(DOUBLING, tmp_path / "model.joblib")
+    with pytest.raises(ModelCannotBeLoaded, match="Models of SCIKIT_LEARN compute on the processors"):
+        load(tmp_path, "", LoadOptions(device=Device.GPU))

@@ -13,6 +13,7 @@ from typing import Any
 from modelport.core.errors import ModelCannotBeLoaded
 from modelport.core.frameworks import Framework, framework_named
 from modelport.server import skew
+from modelport.server.loaders.device import Device, refuse_without_gpus
 from modelport.server.loaders.files import detected
 from modelport.server.model import Model
 
@@ -39,6 +40,7 @@ class LoadOptions:
         threads: how many threads the model may use for one call.
         model_file: name of the file in the folder, where there are several.
         trusted_types: what a skops file may hold beside that which is known to be harmless.
+        device: where it is to compute.
     """
 
     method: str = "predict"
@@ -46,6 +48,7 @@ class LoadOptions:
     threads: int = 1
     model_file: str = ""
     trusted_types: tuple[str, ...] = ()
+    device: Device = Device.AUTO
 
 
 Loader = Callable[[Path, LoadOptions], Model]
@@ -65,6 +68,8 @@ def load(folder: Path, framework: str, options: LoadOptions) -> Model:
     if not folder.is_dir():
         raise ModelCannotBeLoaded(f"The model folder `{folder}` does not exist", hint="Name the folder of the model")
     chosen = _chosen(folder, framework, options)
+    if chosen is not Framework.MLFLOW:  # whose loader knows which framework it is
+        refuse_without_gpus(chosen, options.device)
     loader: Loader = importlib.import_module(f"modelport.server.loaders.{_MODULES[chosen]}").load
     try:
         model = loader(folder, options)

@@ -19,6 +19,7 @@ from modelport.core.errors import ModelCannotBeLoaded
 from modelport.core.frameworks import Framework
 from modelport.server.loaders import tensorflow
 from modelport.server.loaders.base import LoadOptions, required
+from modelport.server.loaders.device import PROCESSORS, Device, uses_gpu
 from modelport.server.loaders.files import model_file
 from modelport.server.loaders.tensor_model import Caller, Function, TensorModel, Tensors, libraries
 from modelport.server.loaders.tensors_in import TEXT, Wanted
@@ -35,7 +36,7 @@ def load(folder: Path, options: LoadOptions) -> TensorModel:
         ModelCannotBeLoaded: there is none or more than one, or it needs code that is not here.
     """
     file = model_file(folder, Framework.KERAS, options.model_file)
-    keras = _imported(options.threads)
+    keras, device = _imported(options)
     try:
         # Code in the file (Lambda layers) is refused by Keras itself.
         model = keras.saving.load_model(str(file), compile=False)
@@ -48,7 +49,7 @@ def load(folder: Path, options: LoadOptions) -> TensorModel:
     called = _Called(keras, model)
     function = Function("", called.inputs, called.outputs, _caller(keras.backend.backend(), called))
     versions = libraries(folder, LibraryVersion("keras", _trained(file), keras.__version__))
-    return TensorModel(Framework.KERAS, {"": function}, "", versions, owner=model)
+    return TensorModel(Framework.KERAS, {"": function}, "", versions, device, owner=model)
 
 
 class _Called:
@@ -70,8 +71,12 @@ class _Called:
         return {one.name: tensor for one, tensor in zip(self.outputs, given, strict=True)}
 
 
-def _imported(threads: int) -> Any:
-    """Import Keras with the backend that KERAS_BACKEND names, else with the first that is installed."""
+def _imported(options: LoadOptions) -> tuple[Any, str]:
+    """Import Keras with the backend that KERAS_BACKEND names, else the first that is installed; tell where it computes.
+
+    Raises:
+        ModelCannotBeLoaded: there is none, or no GPU where one is asked for.
+    """
     backend = os.environ.get("KERAS_BACKEND") or next((name for name in _BACKENDS if find_spec(name)), "")
     if not backend:
         raise ModelCannotBeLoaded(
@@ -80,10 +85,27 @@ def _imported(threads: int) -> Any:
         )
     os.environ["KERAS_BACKEND"] = backend
     if backend == "tensorflow":
-        tensorflow.imported(threads, Framework.KERAS)
+        device = tensorflow.prepared(tensorflow.imported(options, Framework.KERAS), options.device)
     elif backend == "torch":
-        required("torch", Framework.KERAS).set_num_threads(threads)
-    return required("keras", Framework.KERAS)
+        device = _torch_prepared(required("torch", Framework.KERAS), options)
+    else:
+        device = _jax_prepared(required("jax", Framework.KERAS), options)
+    return required("keras", Framework.KERAS), device
+
+
+def _torch_prepared(torch: Any, options: LoadOptions) -> str:
+    torch.set_num_threads(options.threads)
+    on_gpu = uses_gpu("PyTorch", options.device, found=torch.cuda.is_available())
+    os.environ["KERAS_TORCH_DEVICE"] = "cuda" if on_gpu else "cpu"  # read when Keras is imported
+    return str(torch.cuda.get_device_name()) if on_gpu else PROCESSORS
+
+
+def _jax_prepared(jax: Any, options: LoadOptions) -> str:
+    if options.device is Device.CPU:
+        jax.config.update("jax_platforms", "cpu")  # until then it has looked for no device
+    (first, *_) = jax.devices()
+    on_gpu = uses_gpu("JAX", options.device, found=first.platform == "gpu")
+    return str(first.device_kind) if on_gpu else PROCESSORS
 
 
 def _caller(backend: str, called: _Called) -> Caller:

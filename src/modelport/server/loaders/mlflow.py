@@ -19,6 +19,7 @@ from modelport.core.frameworks import Framework, framework_of
 from modelport.server import skew
 from modelport.server.loaders.base import LoadOptions, required
 from modelport.server.loaders.columns import Columns
+from modelport.server.loaders.device import refuse_without_gpus
 from modelport.server.loaders.mlflow_file import Column, Described, described
 from modelport.server.loaders.table_model import required_pandas
 from modelport.server.loaders.tensors_in import Wanted, named_tensors, tensor_info
@@ -46,6 +47,7 @@ def load(folder: Path, options: LoadOptions) -> Model:
     about = described(folder)
     found = own_loader(folder, about)
     if found is None:
+        refuse_without_gpus(Framework.MLFLOW, options.device)  # its code decides for itself
         return PyfuncModel(folder, about, _libraries(folder, ()))
     module, file = found
     loader = importlib.import_module(f"modelport.server.loaders.{module}")
@@ -54,6 +56,7 @@ def load(folder: Path, options: LoadOptions) -> Model:
         if file.is_dir()
         else loader.load(file.parent, replace(options, model_file=file.name))
     )
+    refuse_without_gpus(Framework(inner.info.framework), options.device)
     return NativeModel(inner, about, _libraries(folder, inner.info.libraries))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from modelport.core.errors import ModelCannotBeLoaded
 from modelport.core.frameworks import Framework
 from modelport.server.loaders.base import LoadOptions, required
+from modelport.server.loaders.device import PROCESSORS, Device, uses_gpu
 from modelport.server.loaders.files import model_file
 from modelport.server.loaders.tensor_model import Fed, Function, TensorModel, Tensors
 from modelport.server.loaders.tensors_in import TEXT, Wanted
@@ -19,7 +20,7 @@ from modelport.server.model import Array, Batch, LibraryVersion, Parameters
 from modelport.server.skew import compared
 
 _NAME = "onnxruntime"
-_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+_ON_GPU, _ON_CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _TYPES = {
     "float": "float32",
     "double": "float64",
@@ -32,11 +33,13 @@ _TYPES = {
 class OnnxModel(TensorModel):
     """A session; `parameters.signature_name` of a request names one of several outputs, to be had alone."""
 
-    def __init__(self, functions: dict[str, Function], chosen: str, libraries: tuple[LibraryVersion, ...]) -> None:
+    def __init__(
+        self, functions: dict[str, Function], chosen: str, libraries: tuple[LibraryVersion, ...], device: str
+    ) -> None:
         inputs = functions[chosen].inputs
         # A table of columns that are tensors each, as converters of scikit-learn's pipelines write it.
         self._columns = [one.name for one in inputs] if all(one.row_shape == (1,) for one in inputs) else []
-        super().__init__(Framework.ONNX, functions, chosen, libraries)
+        super().__init__(Framework.ONNX, functions, chosen, libraries, device)
         fixed = any(one.shape and one.shape[0] != -1 for one in functions[chosen].outputs)
         self.info = replace(self.info, row_wise=self.info.row_wise and not fixed)
 
@@ -75,8 +78,8 @@ def load(folder: Path, options: LoadOptions) -> OnnxModel:
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 4  # errors are raised as well; what else it says is about graphs
-    available = onnxruntime.get_available_providers()
-    providers = [name for name in _PROVIDERS if name in available]
+    wanted = options.device is not Device.CPU and _ON_GPU in onnxruntime.get_available_providers()
+    providers = [_ON_GPU, _ON_CPU] if wanted else [_ON_CPU]
     try:
         session = onnxruntime.InferenceSession(str(file), settings, providers=providers)
     except Exception as error:  # each of its status codes is a class of its own, right under Exception
@@ -84,6 +87,8 @@ def load(folder: Path, options: LoadOptions) -> OnnxModel:
             f"ONNX Runtime {onnxruntime.__version__} cannot read `{file.name}`: {str(error).strip()}",
             hint="Copy the file again, with those of its weights; or export it for an opset that this version knows",
         ) from error
+    # It goes on without the GPU's provider where a library of CUDA is missing.
+    on_gpu = uses_gpu("ONNX Runtime", options.device, found=_ON_GPU in session.get_providers())
     state = onnxruntime.capi.onnxruntime_pybind11_state
     functions = _functions(session, (state.InvalidArgument, state.Fail))  # sizes that only the nodes know
     if options.signature not in functions:
@@ -92,7 +97,8 @@ def load(folder: Path, options: LoadOptions) -> OnnxModel:
             f"`{file.name}` has no output `{options.signature}`; it has {known}",
             hint="Name one of them with --signature, or leave it out for all",
         )
-    return OnnxModel(functions, options.signature, compared(folder, (_NAME, "numpy")))
+    versions = compared(folder, (_NAME, "numpy"))
+    return OnnxModel(functions, options.signature, versions, "the GPU" if on_gpu else PROCESSORS)
 
 
 def _functions(session: Any, refusals: tuple[type[Exception], ...]) -> dict[str, Function]:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from modelport.core.errors import InvalidArgument, ModelCannotBeLoaded
+from modelport.core.errors import ModelCannotBeLoaded
 from modelport.core.frameworks import Framework
 from modelport.server.loaders.base import LoadOptions, required
+from modelport.server.loaders.device import PROCESSORS, uses_gpu
 from modelport.server.loaders.files import model_file
-from modelport.server.loaders.tensor_model import Caller, Function, TensorModel, Tensors, libraries
+from modelport.server.loaders.tensor_model import Function, TensorModel, libraries
 from modelport.server.loaders.tensors_in import Wanted
+from modelport.server.loaders.torch_calls import Arguments, caller, tensors_by_name
 from modelport.server.model import LibraryVersion
 
 _EXPORT_IT = "Save it with `torch.export.save(torch.export.export(model, example), 'model.pt2')`, or as TorchScript"
@@ -51,18 +52,21 @@ def load(folder: Path, options: LoadOptions) -> TensorModel:
     file = model_file(folder, Framework.PYTORCH, options.model_file)
     torch = required("torch", Framework.PYTORCH)
     torch.set_num_threads(options.threads)
+    on_gpu = uses_gpu(f"PyTorch {torch.__version__}", options.device, found=torch.cuda.is_available())
+    device = torch.device("cuda" if on_gpu else "cpu")
     members = _members(file)
     try:
         if "archive_format" in members:
-            function, owner = _exported(torch, torch.export.load(str(file)))
+            function, owner = _exported(torch, torch.export.load(str(file)), device)
         elif any(name.startswith("code/") for name in members):
-            function, owner = _scripted(torch, torch.jit.load(str(file), map_location="cpu").eval())
+            function, owner = _scripted(torch, torch.jit.load(str(file), map_location=device).eval(), device)
         else:
             raise _no_program(torch, file)
     except (RuntimeError, OSError) as error:
         raise ModelCannotBeLoaded(f"`{file.name}` cannot be loaded by PyTorch {torch.__version__}: {error}") from error
     versions = libraries(folder, LibraryVersion("torch", "", torch.__version__))
-    return TensorModel(Framework.PYTORCH, {"": function}, "", versions, owner=owner)
+    where = torch.cuda.get_device_name() if on_gpu else PROCESSORS
+    return TensorModel(Framework.PYTORCH, {"": function}, "", versions, where, owner=owner)
 
 
 def _members(file: Path) -> set[str]:
@@ -82,8 +86,10 @@ def _no_program(torch: Any, file: Path) -> ModelCannotBeLoaded:
     return ModelCannotBeLoaded(f"`{file.name}` holds {what}", hint=_EXPORT_IT)
 
 
-def _exported(torch: Any, program: Any) -> tuple[Function, Any]:
+def _exported(torch: Any, program: Any, device: Any) -> tuple[Function, Any]:
     """Return the function of a program of torch.export, which knows the types and shapes of its tensors."""
+    # The device that it was exported on is noted in its nodes as well.
+    program = required("torch.export.passes", Framework.PYTORCH).move_to_device_pass(program, device)
     values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
     wanted = tuple(_described(name, values[name]) for name in program.graph_signature.user_inputs)
     positional, named = program.call_spec.in_spec.unflatten([one.name for one in wanted])
@@ -91,63 +97,28 @@ def _exported(torch: Any, program: Any) -> tuple[Function, Any]:
         raise ModelCannotBeLoaded("The program takes lists or objects of tensors", hint="Export one that takes tensors")
     (output,) = (node for node in program.graph.nodes if node.op == "output")
     outputs = [argument.meta["val"] for argument in output.args[0]]
-    names = _names(program.call_spec.out_spec.unflatten(list(range(len(outputs)))))
+    names = tensors_by_name(program.call_spec.out_spec.unflatten(list(range(len(outputs)))))
     given = tuple(_described(name, outputs[index]) for name, index in names.items())
     module = program.module()
-    return Function("", wanted, given, _caller(torch, module, positional, named)), module
+    types = {one.name: values[one.name].dtype for one in wanted}
+    return Function("", wanted, given, caller(torch, module, device, Arguments(positional, named, types))), module
 
 
-def _scripted(torch: Any, module: Any) -> tuple[Function, Any]:
+def _scripted(torch: Any, module: Any, device: Any) -> tuple[Function, Any]:
     """Return the function of a TorchScript module, which tells the names of what it takes and no more."""
     arguments = [argument.name for argument in module.forward.schema.arguments[1:]]
     parameters = (parameter for parameter in module.parameters() if parameter.is_floating_point())
-    floats = next((_dtype(parameter.dtype) for parameter in parameters), None)
+    floats = next((parameter.dtype for parameter in parameters), None)
     values = list(module.inlined_graph.inputs())[1:]
     wanted = tuple(
-        Wanted(name, floats if _takes_floats(value) else None, None)
+        Wanted(name, _dtype(floats) if floats is not None and _takes_floats(value) else None, None)
         for name, value in zip(arguments, values, strict=True)
     )
-    return Function("", wanted, (), _caller(torch, module, arguments, {}, floats)), module
+    return Function("", wanted, (), caller(torch, module, device, Arguments(arguments, {}, {}, floats))), module
 
 
 def _takes_floats(value: Any) -> bool:
     return any(use.user.kind() in _TAKE_FLOATS for use in value.uses())
-
-
-def _caller(
-    torch: Any, module: Any, positional: Sequence[str], named: dict[str, str], floats: np.dtype[Any] | None = None
-) -> Caller:
-    from_numpy, inference = torch.from_numpy, torch.inference_mode
-
-    def tensor(array: Any) -> Any:
-        # Numbers with a point are as the parameters are; JSON tells no more of them.
-        if floats is not None and array.dtype.kind == "f":
-            array = array.astype(floats, copy=False)
-        return from_numpy(array if array.flags.writeable else array.copy())
-
-    def call(tensors: Tensors) -> Tensors:
-        with inference():
-            try:
-                given = module(
-                    *[tensor(tensors[name]) for name in positional],
-                    **{argument: tensor(tensors[name]) for argument, name in named.items()},
-                )
-            except (RuntimeError, AssertionError) as error:
-                raise _refused(torch, error) from error
-            return {name: value.cpu().numpy() for name, value in _names(given).items()}
-
-    return call
-
-
-def _names(given: Any, prefix: str = "output") -> dict[str, Any]:
-    """Return tensors in nests of tuples and dicts by name: of a dict by its keys, of a tuple by number."""
-    if isinstance(given, dict):
-        return {name: value for key, one in given.items() for name, value in _names(one, str(key)).items()}
-    if isinstance(given, (tuple, list)):
-        return {
-            name: value for index, one in enumerate(given) for name, value in _names(one, f"{prefix}_{index}").items()
-        }
-    return {prefix: given}
 
 
 def _described(name: str, value: Any) -> Wanted:
@@ -156,13 +127,4 @@ def _described(name: str, value: Any) -> Wanted:
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:
-    return np.dtype(str(dtype).removeprefix("torch."))
-
-
-def _refused(torch: Any, error: Exception) -> Exception:
-    """Return the last line of what PyTorch says: before it stand the lines of code that it is about."""
-    if type(error) is torch.OutOfMemoryError:
-        return error
-    lines: Iterable[str] = (line.strip() for line in reversed(str(error).splitlines()))
-    reason = next((line for line in lines if line), type(error).__name__)
-    return InvalidArgument(f"The model refuses the instances: {reason.removeprefix('RuntimeError: ')}")
+    return np.dtype(str(dtype).removeprefix("torch.").replace("bfloat16", "float32"))

@@ -70,6 +70,7 @@ class TensorModel:
         functions: Mapping[str, Function],
         chosen: str,
         libraries: tuple[LibraryVersion, ...],
+        device: str,
         owner: object = None,
     ) -> None:
         self._functions = functions
@@ -82,6 +83,7 @@ class TensorModel:
             outputs=tuple(tensor_info(one) for one in self._chosen.outputs),
             row_wise=all(function.row_wise for function in functions.values()),
             libraries=libraries,
+            device=device,
         )
         self.info = replace(self.info, warm_up=self._warm_up())
 

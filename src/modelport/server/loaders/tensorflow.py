@@ -13,6 +13,7 @@ import numpy as np
 from modelport.core.errors import InvalidArgument, ModelCannotBeLoaded
 from modelport.core.frameworks import Framework
 from modelport.server.loaders.base import LoadOptions, required
+from modelport.server.loaders.device import PROCESSORS, Device, uses_gpu
 from modelport.server.loaders.tensor_model import Caller, Function, TensorModel, Tensors, libraries
 from modelport.server.loaders.tensors_in import Wanted
 from modelport.server.model import LibraryVersion
@@ -32,7 +33,8 @@ def load(folder: Path, options: LoadOptions) -> TensorModel:
         ModelCannotBeLoaded: there is none, it cannot be read, or it lacks the signature.
     """
     export = export_folder(folder)
-    tf = imported(options.threads)
+    tf = imported(options)
+    device = prepared(tf, options.device)
     try:
         loaded = tf.saved_model.load(str(export))
     except (OSError, ValueError, tf.errors.OpError) as error:
@@ -49,7 +51,7 @@ def load(folder: Path, options: LoadOptions) -> TensorModel:
         )
     trained = str(getattr(loaded, "tensorflow_version", ""))
     versions = libraries(folder, LibraryVersion("tensorflow", trained, tf.__version__))
-    return TensorModel(Framework.TENSORFLOW, functions, chosen, versions, owner=loaded)
+    return TensorModel(Framework.TENSORFLOW, functions, chosen, versions, device, owner=loaded)
 
 
 def export_folder(folder: Path) -> Path:
@@ -71,17 +73,38 @@ def export_folder(folder: Path) -> Path:
     return newest
 
 
-def imported(threads: int, framework: Framework = Framework.TENSORFLOW) -> Any:
-    """Import TensorFlow, quietly and with this many threads, and return it."""
+def imported(options: LoadOptions, framework: Framework = Framework.TENSORFLOW) -> Any:
+    """Import TensorFlow, quietly and with as many threads as it may have, and return it."""
     # What goes wrong is raised; what it prints is about processors that there are or are not.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     tf = required("tensorflow", framework)
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     except RuntimeError:  # it computes already, so another model was loaded before: the threads are as they are
         _log.debug("TensorFlow's threads are set already")
     return tf
+
+
+def prepared(tf: Any, device: Device) -> str:
+    """Let TensorFlow use a GPU, or none, before it computes for the first time; return where it will.
+
+    Raises:
+        ModelCannotBeLoaded: a GPU was asked for and there is none.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    on_gpu = uses_gpu("TensorFlow", device, found=bool(gpus))
+    try:
+        if not on_gpu:
+            tf.config.set_visible_devices([], "GPU")
+        for gpu in gpus if on_gpu else []:
+            # Else the first process takes all memory of every GPU that it sees, and other workers have none.
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:  # it computes already, so another model was loaded before, with the same settings
+        _log.debug("TensorFlow's devices are set already")
+    if not on_gpu:
+        return PROCESSORS
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "the GPU"))
 
 
 def quick_caller(tf: Any, order: list[str], concrete: Any) -> Caller:

@@ -28,7 +28,12 @@ class Several:
 
 
 def serve_models(
-    models: Mapping[str, Path], config: ServerConfig, tasks: TaskGroup, metrics: Metrics, own: Routes
+    models: Mapping[str, Path],
+    config: ServerConfig,
+    tasks: TaskGroup,
+    metrics: Metrics,
+    own: Routes,
+    give_up: Callable[[], None],
 ) -> Several:
     """Return what serves the models; none is loaded yet.
 
@@ -38,12 +43,13 @@ def serve_models(
         tasks: where models are loaded and asked.
         metrics: counts for all models together.
         own: the routes that are for no model.
+        give_up: ends this process, when a model can predict nothing more in it.
     """
 
     async def open_model(name: str, path: Path) -> Opened:
         alone = replace(config, model_dir=path, model_name=name, model_version="", multi_model=False)
         model = await anyio.to_thread.run_sync(load_model, alone)
-        served = await serve_model(model, alone, tasks, metrics)
+        served = await serve_model(model, alone, tasks, metrics, give_up)
         return Opened(App(with_heads(served.routes)), served.close)
 
     residents = Residents(models, open_model, budget(config), config.max_queue, time.monotonic, metrics)
