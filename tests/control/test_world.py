@@ -216,10 +216,11 @@ async def unsettled(world: World) -> str:
         return "the routes are not those of the ready versions"
     failed_for_nothing = [v for v in versions if v.name in world.good and v.status.error is not None]
     causes = {v.status.error.reason for v in failed_for_nothing if v.status.error is not None}
-    crashing = [v for v in failed_for_nothing if "crash" not in v.spec.container.image]
-    assert causes <= {"CANCELLED", "VERSION_CANNOT_BECOME_READY", "DEADLINE_EXCEEDED"}
-    assert all(v.status.error and v.status.error.reason == "CANCELLED" for v in crashing), [
-        v.status.error for v in crashing
+    healthy = [v for v in failed_for_nothing if "crash" not in v.spec.container.image]
+    # One that crashes later has crashed at its start where this machine was slow to look.
+    assert causes <= {"CANCELLED", "VERSION_CANNOT_BECOME_READY", "DEADLINE_EXCEEDED", "CRASHES_AT_START"}
+    assert all(v.status.error and v.status.error.reason == "CANCELLED" for v in healthy), [
+        v.status.error for v in healthy
     ]
     return ""
 

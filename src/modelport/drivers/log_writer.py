@@ -142,6 +142,7 @@ class LogWriter:
     def _rotate(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
+            self._descriptor = None
         self._torn = False
         own = [file for file in log_files_in(self._folder) if file.attempt == self._attempt]
         # Where renaming fails, the files stay as they are and the newest grows beyond its size until it works again.
