@@ -127,7 +127,7 @@ def test_a_preset_is_all_that_a_check_of_triton_needs(triton_image: str, podman_
 
     report = json.loads(written)
     outcomes = {one["name"]: one["outcome"] for one in report["stages"]}
-    assert {outcomes[name] for name in ("start", "listen", "health")} == {"passed"}
+    assert {outcomes[name] for name in ("start", "listen", "health", "predict")} == {"passed"}
     assert list(report["preset"]["fills"]) == ["container"]
 
 

@@ -61,6 +61,7 @@ async def drain(
                 Purpose.DRAINING,
                 body,
                 instances,
+                native=sample.native,
                 now=now,
                 timeout_s=timeout_s,
                 on_connect=connected.set,

@@ -49,7 +49,14 @@ async def predict_large(
     """
     url = base_url + spec.predict_route
     return await send_prediction(
-        client, url, Purpose.LARGE, padded(sample.body), len(sample.instances), now=now, timeout_s=timeout_s
+        client,
+        url,
+        Purpose.LARGE,
+        padded(sample.body),
+        len(sample.instances),
+        native=sample.native,
+        now=now,
+        timeout_s=timeout_s,
     )
 
 
@@ -96,6 +103,7 @@ async def predict_concurrently(
                     Purpose.CONCURRENT,
                     sample.body,
                     len(sample.instances),
+                    native=sample.native,
                     now=now,
                     timeout_s=timeout_s,
                 )

@@ -1,7 +1,8 @@
 """The predict stage: asks a replica for predictions in several ways, as evidence for the rules; it judges nothing.
 
 What is sent follows from what came back: a guess is corrected by what the server says, the list without its object
-around it is tried where the object fails, and what works is sent again to see what the first time cost.
+around it is tried where the object fails, and what works is sent again to see what the first time cost. A server whose
+predict route is one of the Open Inference Protocol is asked in that.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import anyio
 import httpx
 
+from modelport.check import open_inference
 from modelport.check.lessons import adapted, mentions_parameters
 from modelport.check.samples import Sample, encoded, first_sample
 from modelport.doctor import openapi as openapi_document
@@ -65,8 +67,9 @@ async def predict(
         timeout_s: longest time for one prediction.
         new_log: returns what was logged since it was last called.
     """
+    native = await _native_sample(client, base_url, spec, instances, now, timeout_s)
     document = openapi_document.parsed(openapi.body) if openapi else None
-    tried = _sendable(first_sample(instances, document, spec.predict_route))
+    tried = native or _sendable(first_sample(instances, document, spec.predict_route))
     asking = _Asking(client, base_url + spec.predict_route, now, timeout_s, new_log)
     await new_log()  # what was said before belongs to nothing that is sent here
     working = await _find_what_works(asking, tried)
@@ -82,11 +85,12 @@ async def send_prediction(
     body: bytes,
     instances: int,
     *,
+    native: bool = False,
     now: Callable[[], datetime],
     timeout_s: float,
     on_connect: Callable[[], None] = lambda: None,
 ) -> Prediction:
-    """Send one prediction as the contract has it."""
+    """Send one prediction, as the contract has it unless it is native."""
     content = b""
 
     def keep(received: bytes) -> None:
@@ -106,7 +110,30 @@ async def send_prediction(
     )
     complete = answer.status is not None and answer.size_bytes is not None
     text = content.decode("utf-8", errors="replace") if complete else None
-    return Prediction(purpose, instances, answer, text)
+    return Prediction(purpose, instances, answer, text, native)
+
+
+async def _native_sample(
+    client: httpx.AsyncClient,
+    base_url: str,
+    spec: SpecFacts,
+    instances: list[Any] | None,
+    now: Callable[[], datetime],
+    timeout_s: float,
+) -> Sample | None:
+    """Return what to send to a server of the Open Inference Protocol; None for others, and where nothing is known."""
+    route = open_inference.metadata_route(spec.predict_route)
+    if route is None:
+        return None
+    content = b""
+
+    def keep(received: bytes) -> None:
+        nonlocal content
+        content = received
+
+    url = base_url + route
+    await exchange(client, "GET", url, now=now, timeout_s=timeout_s, read=_COMPLETE_BODY_BYTES, on_answer=keep)
+    return open_inference.first_request(instances, content)
 
 
 async def _find_what_works(asking: _Asking, sample: Sample) -> Sample | None:
@@ -115,6 +142,8 @@ async def _find_what_works(asking: _Asking, sample: Sample) -> Sample | None:
     if answer is Answer.LATE:
         # The first prediction may be the one that loads the model.
         answer = await asking.send(sample, Purpose.REPEAT)
+    if sample.native:  # what else is tried are forms of the contract's own
+        return sample if answer is Answer.WORKS else None
     if answer is Answer.FAILS:
         sample, answer = await _correct(asking, sample)
     if answer is Answer.FAILS and await asking.wants_parameters():
@@ -159,10 +188,12 @@ async def _try_bare(asking: _Asking, sample: Sample) -> None:
 
 async def _look_closer(asking: _Asking, sample: Sample) -> None:
     """Send what works again: twice as much, the same for its latency, and with or without `parameters`."""
-    if len(sample.instances) == 1:
+    if len(sample.instances) == 1 and not sample.native:
         await asking.send(replace(sample, instances=sample.instances * 2))
     for _ in range(_REPEATS):
         await asking.send(sample, Purpose.REPEAT)
+    if sample.native:
+        return
     other = Purpose.NO_PARAMETERS if sample.with_parameters else Purpose.WITH_PARAMETERS
     await asking.send(replace(sample, with_parameters=not sample.with_parameters), other)
 
@@ -204,6 +235,7 @@ class _Asking:
             purpose or sample.purpose,
             sample.body if body is None else body,
             len(sample.instances),
+            native=sample.native,
             now=self._now,
             timeout_s=self._timeout_s,
         )

@@ -102,7 +102,7 @@ class Rehearsal:
         if answered:
             self._stages.failed(StageName.RESPONSE, answered[0].summary)
         elif self._sample is not None:
-            self._stages.passed(StageName.RESPONSE, "")
+            self._stages.passed(StageName.RESPONSE, "a protocol of its own" if self._sample.native else "")
         return self._sample is not None and not errors
 
     async def _openapi(self) -> Exchange | None:
@@ -174,5 +174,7 @@ class Rehearsal:
 
 def _counts(predictions: tuple[Prediction, ...]) -> str:
     """Return how many instances were sent at most in one request that worked."""
+    if all(one.native for one in predictions):
+        return "one request of the Open Inference Protocol"
     sent = max((one.instances for one in predictions if one.exchange.status == 200), default=0)
     return f"{sent} instance{'s' if sent != 1 else ''} → {sent} prediction{'s' if sent != 1 else ''}"

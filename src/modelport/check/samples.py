@@ -21,6 +21,7 @@ class Origin(StrEnum):
     GIVEN = "as given"
     EXAMPLE = "of the example in the server's own OpenAPI document"
     SCHEMA = "made after the schema in the server's own OpenAPI document"
+    METADATA = "made after the server's own description of the model"
     GUESS = "that are a guess"
     LEARNED = "guessed from what the server said"
 
@@ -34,12 +35,14 @@ class Sample:
         parameters: sent where a prediction has `parameters`.
         origin: where they come from.
         with_parameters: whether predictions need `parameters`.
+        native: the only instance is a whole request, in a protocol of the server's own.
     """
 
     instances: list[Any]
     parameters: dict[str, Any]
     origin: Origin
     with_parameters: bool = False
+    native: bool = False
 
     @property
     def certain(self) -> bool:
@@ -55,7 +58,9 @@ class Sample:
 
     @property
     def body(self) -> bytes:
-        """Return the body of a prediction as the contract has it."""
+        """Return the body of a prediction, as the contract has it unless it is native."""
+        if self.native:
+            return encoded(self.instances[0])
         parameters = {"parameters": self.parameters} if self.with_parameters else {}
         return encoded({"instances": self.instances, **parameters})
 

@@ -107,12 +107,16 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class Prediction:
-    """One prediction: how many instances were sent and why; `complete_body` is the answer where it is up to 64 KiB."""
+    """One prediction: how many instances were sent and why; `complete_body` is the answer where it is up to 64 KiB.
+
+    `native` is one in a protocol of the server's own: the contract says nothing of what its answer looks like.
+    """
 
     purpose: Purpose
     instances: int
     exchange: Exchange
     complete_body: str | None = None
+    native: bool = False
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,12 @@ def failing_with_more(evidence: Evidence) -> Prediction | None:
 
 
 def answered(evidence: Evidence) -> Prediction | None:
-    """Return the prediction to look at for what answers look like: one that worked, else one with status 2xx."""
-    fine = [one for one in tried(evidence) if one.exchange.status is not None and 200 <= one.exchange.status < 300]
+    """Return the prediction to look at for what answers look like: one that worked, else one with status 2xx.
+
+    None where they are in a protocol of the server's own.
+    """
+    judged = [one for one in tried(evidence) if not one.native]
+    fine = [one for one in judged if one.exchange.status is not None and 200 <= one.exchange.status < 300]
     return next((one for one in fine if answer_of(one) is Answer.WORKS), next(iter(fine), None))
 
 
