@@ -62,7 +62,7 @@ async def test_an_answer_of_bytes_is_a_row_of_bytes(torchserve: TorchServe) -> N
 
 async def test_a_handler_that_raises_is_a_failure_of_the_model_server(torchserve: TorchServe) -> None:
     """It says 503 then, as if it were not there, and nothing of the exception."""
-    with pytest.raises(Error) as failed:
+    with pytest.raises(ModelServerFailed) as failed:
         await predicted(torchserve.url, model(), ["raise"])
 
     assert failed.value.message == "The model `double` on `torchserve` answered 503: Prediction failed"

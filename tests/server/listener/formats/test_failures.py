@@ -9,7 +9,7 @@ import pytest
 
 from modelport.core.errors import InvalidArgument, ModelServerDown, RouteNotFound, StepTimeout
 from modelport.server.failures import RowFailure
-from modelport.server.listener.formats.base import Message
+from modelport.server.listener.formats.base import Failure, Message
 from modelport.server.listener.formats.known import FORMATS, format_named
 from tests.server.listener.formats.messages import answer
 
@@ -51,9 +51,9 @@ def test_a_failure_is_the_envelope_of_google_where_no_other_is_known(format: str
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_failure_that_is_written_is_read(format: str) -> None:
     one = format_named(format)
-    assert "The rows are bad" in one.read_failure(answer(one.write_failure(BAD)))
-    assert "half \\ud800" in one.read_failure(answer(one.write_failure(InvalidArgument("half \ud800"))))
-    assert "instances[3]" in one.read_failure(answer(one.write_failure(RowFailure(3, ValueError("no")))))
+    assert "The rows are bad" in one.read_failure(answer(one.write_failure(BAD))).words
+    assert "half \\ud800" in one.read_failure(answer(one.write_failure(InvalidArgument("half \ud800")))).words
+    assert "instances[3]" in one.read_failure(answer(one.write_failure(RowFailure(3, ValueError("no"))))).words
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,14 @@ def test_a_failure_that_is_written_is_read(format: str) -> None:
 )
 def test_what_servers_say_is_found(body: bytes, said: str) -> None:
     for one in FORMATS:
-        assert format_named(one).read_failure(Message(body, status=400)) == said
+        assert format_named(one).read_failure(Message(body, status=400)) == Failure(400, said)
 
 
 def test_a_plain_text_of_a_server_is_what_it_says() -> None:
-    assert format_named("raw").read_failure(Message(b"too large", b"text/plain")) == "too large"
+    assert format_named("raw").read_failure(Message(b"too large", b"text/plain")).words == "too large"
+
+
+@pytest.mark.parametrize(("kind", "status"), [("InternalServerException", 500), ("ServiceUnavailableException", 503)])
+def test_torchserve_says_503_of_a_handler_that_raises_and_means_500(kind: str, status: int) -> None:
+    body = orjson.dumps({"code": 503, "type": kind, "message": "Prediction failed"})
+    assert format_named("torchserve").read_failure(Message(body, status=503)) == Failure(status, "Prediction failed")

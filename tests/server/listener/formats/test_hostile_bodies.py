@@ -77,7 +77,7 @@ def both_sides(name: str, body: bytes, content_type: bytes, length: bytes | None
         assert "`m`" in answered.message
     else:
         outcome(lambda: one.write_answer(answered, Call([]), "m"))
-    assert isinstance(one.read_failure(message), str)
+    assert isinstance(one.read_failure(message).words, str)
 
 
 @pytest.mark.parametrize("name", FORMATS)

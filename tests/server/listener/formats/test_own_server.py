@@ -35,7 +35,7 @@ async def asked(format: str, batch: Batch, served: Function, parameters: Any = N
     request = received(one.write_call(Call(batch, parameters or {}), target))
     response = await ask(handler(format, served), request.body, request.headers)
     if response.status != 200:
-        return response.status, one.read_failure(answer(response))
+        return response.status, one.read_failure(answer(response)).words
     return one.read_answer(answer(response), target)
 
 

@@ -7,8 +7,8 @@ from modelport.server.decoding import Decoder
 from modelport.server.encoding import encode, json_body
 from modelport.server.exchange import Request, Response
 from modelport.server.listener.declaration import Model
-from modelport.server.listener.formats.base import Call, Message, garbled
-from modelport.server.listener.formats.failure_words import words_in
+from modelport.server.listener.formats.base import Call, Failure, Message, garbled
+from modelport.server.listener.formats.failure_words import failure_in
 from modelport.server.listener.formats.json_body import answered, batch_in, has_member
 from modelport.server.model import Batch, Form
 from modelport.server.number_arrays import WORTHWHILE_BYTES, NumberReader
@@ -52,9 +52,9 @@ class AIPlatform:
         """Return predictions."""
         return Response(200, encode(batch))
 
-    def read_failure(self, message: Message) -> str:
+    def read_failure(self, message: Message) -> Failure:
         """Return `error`, or the `message` in it."""
-        return words_in(message.body)
+        return failure_in(message)
 
     def write_failure(self, error: Exception) -> Response:
         """Return Google's error envelope."""

@@ -49,6 +49,19 @@ class Call:
     content_type: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a model server says about an error of its own.
+
+    Attributes:
+        status: of HTTP, by what it means: some servers use one for several things.
+        words: its own; empty where it says nothing.
+    """
+
+    status: int
+    words: str
+
+
 class Format(Protocol):
     """One format, seen from both sides. Not for several threads at once.
 
@@ -99,8 +112,8 @@ class Format(Protocol):
         """
         ...
 
-    def read_failure(self, message: Message) -> str:
-        """Return what a model server says about an error of its own, in its words; empty where it says nothing."""
+    def read_failure(self, message: Message) -> Failure:
+        """Return what a model server says about an error of its own."""
         ...
 
     def write_failure(self, error: Exception) -> Response:

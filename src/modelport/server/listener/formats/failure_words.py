@@ -8,6 +8,7 @@ import orjson
 
 from modelport.server import failures
 from modelport.server.exchange import Response
+from modelport.server.listener.formats.base import Failure, Message
 
 _LONGEST_WORDS = 2000
 _DEEPEST = 4
@@ -20,6 +21,11 @@ def told(error: Exception) -> tuple[Response, str]:
     status = failures.status_of(error)
     text = f"{status.message}. {status.hint}" if status.hint else status.message
     return Response(status.code.http_status, b""), failures.writable(text)
+
+
+def failure_in(message: Message) -> Failure:
+    """Return what an answer with a bad status says, in a body of whatever form."""
+    return Failure(message.status, words_in(message.body))
 
 
 def words_in(body: bytes) -> str:

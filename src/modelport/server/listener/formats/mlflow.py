@@ -12,8 +12,8 @@ from modelport.server.encoding import json_body, records
 from modelport.server.exchange import Request, Response
 from modelport.server.foreign import as_batch
 from modelport.server.listener.declaration import Model
-from modelport.server.listener.formats.base import Call, Message, garbled
-from modelport.server.listener.formats.failure_words import told, words_in
+from modelport.server.listener.formats.base import Call, Failure, Message, garbled
+from modelport.server.listener.formats.failure_words import failure_in, told
 from modelport.server.listener.formats.json_body import (
     answered,
     batch_in,
@@ -122,9 +122,9 @@ class MLflow:
         """Return `predictions` by rows."""
         return Response(200, json_body({"predictions": records(batch)}, base64=True))
 
-    def read_failure(self, message: Message) -> str:
+    def read_failure(self, message: Message) -> Failure:
         """Return `message`."""
-        return words_in(message.body)
+        return failure_in(message)
 
     def write_failure(self, error: Exception) -> Response:
         """Return `{"error_code", "message"}`."""

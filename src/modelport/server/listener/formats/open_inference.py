@@ -11,8 +11,8 @@ from modelport.server.encoding import json_body
 from modelport.server.exchange import JSON, Request, Response
 from modelport.server.inference import Inference
 from modelport.server.listener.declaration import Model
-from modelport.server.listener.formats.base import Call, Message, garbled
-from modelport.server.listener.formats.failure_words import words_in
+from modelport.server.listener.formats.base import Call, Failure, Message, garbled
+from modelport.server.listener.formats.failure_words import failure_in
 from modelport.server.listener.formats.json_body import answered, has_member
 from modelport.server.listener.formats.tensor_rows import batch_of_tensors, tensors_of
 from modelport.server.model import Batch, ModelInfo, TensorInfo
@@ -102,9 +102,9 @@ class OpenInference:
             return Response(200, answer.body, JSON)
         return Response(200, answer.body, _BINARY, {_LENGTH: b"%d" % answer.json_length})
 
-    def read_failure(self, message: Message) -> str:
+    def read_failure(self, message: Message) -> Failure:
         """Return `error`."""
-        return words_in(message.body)
+        return failure_in(message)
 
     def write_failure(self, error: Exception) -> Response:
         """Return `{"error": ...}`."""

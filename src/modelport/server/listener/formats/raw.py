@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelport.core.errors import InvalidArgument
 from modelport.server import failures
 from modelport.server.exchange import Request, Response
 from modelport.server.listener.declaration import Model
-from modelport.server.listener.formats.base import Call, Message
+from modelport.server.listener.formats.base import Call, Failure, Message
 from modelport.server.listener.formats.content import answer_in, body_of, bytes_of, only_row, read_content
-from modelport.server.listener.formats.failure_words import words_in
+from modelport.server.listener.formats.failure_words import failure_in
 from modelport.server.listener.formats.json_body import is_json, values_in
 from modelport.server.model import Batch
 
@@ -50,11 +52,12 @@ class Raw:
         body, content_type = body_of(rows[0] if len(rows) == 1 else rows)
         return Response(200, body, content_type)
 
-    def read_failure(self, message: Message) -> str:
+    def read_failure(self, message: Message) -> Failure:
         """Return what the body says: JSON of whatever form, or a short text."""
-        said = words_in(message.body)
-        is_text = message.content_type.startswith(b"text/plain")
-        return said or (message.body[:200].decode("utf-8", "backslashreplace") if is_text else "")
+        failed = failure_in(message)
+        if failed.words or not message.content_type.startswith(b"text/plain"):
+            return failed
+        return replace(failed, words=message.body[:200].decode("utf-8", "backslashreplace"))
 
     def write_failure(self, error: Exception) -> Response:
         """Return Google's error envelope."""

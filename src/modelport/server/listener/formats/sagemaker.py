@@ -12,8 +12,8 @@ from modelport.server.encoding import encode, json_body, records
 from modelport.server.exchange import JSON, Request, Response
 from modelport.server.listener.declaration import Model
 from modelport.server.listener.formats import csv_rows
-from modelport.server.listener.formats.base import Call, Message, garbled
-from modelport.server.listener.formats.failure_words import told, words_in
+from modelport.server.listener.formats.base import Call, Failure, Message, garbled
+from modelport.server.listener.formats.failure_words import failure_in, told
 from modelport.server.listener.formats.json_body import answered, batch_in, bytes_read, has_member
 from modelport.server.model import Batch, Form
 from modelport.server.number_arrays import WORTHWHILE_BYTES, NumberReader
@@ -86,9 +86,9 @@ class SageMaker:
         wanted = call.content_type if call.content_type in (_CSV, _LINES) else JSON
         return Response(200, _written(batch, wanted, "predictions"), wanted)
 
-    def read_failure(self, message: Message) -> str:
+    def read_failure(self, message: Message) -> Failure:
         """Return what the body says."""
-        return words_in(message.body)
+        return failure_in(message)
 
     def write_failure(self, error: Exception) -> Response:
         """Return the error's type, in a header too, and its message."""

@@ -11,8 +11,8 @@ from modelport.server.exchange import Request, Response
 from modelport.server.foreign import as_batch
 from modelport.server.listener.declaration import Model
 from modelport.server.listener.formats.ai_platform import predictions_in
-from modelport.server.listener.formats.base import Call, Message, garbled
-from modelport.server.listener.formats.failure_words import told, words_in
+from modelport.server.listener.formats.base import Call, Failure, Message, garbled
+from modelport.server.listener.formats.failure_words import failure_in, told
 from modelport.server.listener.formats.json_body import (
     answered,
     batch_in,
@@ -126,9 +126,9 @@ class TFServing:
             return Response(200, json_body({"outputs": {name: records(values) for name, values in batch.items()}}))
         return Response(200, encode(batch, member="outputs"))
 
-    def read_failure(self, message: Message) -> str:
+    def read_failure(self, message: Message) -> Failure:
         """Return `error`."""
-        return words_in(message.body)
+        return failure_in(message)
 
     def write_failure(self, error: Exception) -> Response:
         """Return `{"error": ...}`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelport.server.encoding import json_body
 from modelport.server.exchange import Request, Response
 from modelport.server.listener.declaration import Model
-from modelport.server.listener.formats.base import Call, Message
+from modelport.server.listener.formats.base import Call, Failure, Message
 from modelport.server.listener.formats.content import answer_in, body_of, only_row, value_sent
-from modelport.server.listener.formats.failure_words import told, words_in
+from modelport.server.listener.formats.failure_words import failure_in, told
 from modelport.server.listener.formats.json_body import has_member, is_json, values_in
 from modelport.server.model import Batch
 
@@ -22,6 +24,7 @@ _TYPES = {
     504: "RequestTimeoutException",
 }
 _OTHER_TYPE = "InternalServerException"
+_RAISED = _OTHER_TYPE.encode()
 _OTHER_FORMATS = (b"instances", b"inputs", b"dataframe_split", b"dataframe_records")
 
 
@@ -54,9 +57,11 @@ class TorchServe:
         body, content_type = body_of(rows[0] if len(rows) == 1 else rows)
         return Response(200, body, content_type)
 
-    def read_failure(self, message: Message) -> str:
-        """Return `message`."""
-        return words_in(message.body)
+    def read_failure(self, message: Message) -> Failure:
+        """Return `message`. A handler that raises is answered with 503, as is one that is not there."""
+        failed = failure_in(message)
+        raised = failed.status == 503 and _RAISED in message.body
+        return replace(failed, status=500) if raised else failed
 
     def write_failure(self, error: Exception) -> Response:
         """Return `{"code", "type", "message"}`."""

@@ -79,13 +79,14 @@ class ModelCall:
 
 def failure(answer: Message, model: Model, format: Format) -> Error:
     """Return what an answer with a bad status means to the caller, in the model server's own words."""
-    said = format.read_failure(answer) or answer.body[:_LONGEST_SAYING].decode("utf-8", "backslashreplace")
+    failed = format.read_failure(answer)
+    said = failed.words or answer.body[:_LONGEST_SAYING].decode("utf-8", "backslashreplace")
     text = f"The model `{model.name}` on `{model.server}` answered {answer.status}"
     text = f"{text}: {said}" if said else text
-    kind = _MEANINGS.get(answer.status)
+    kind = _MEANINGS.get(failed.status)
     if kind is not None:
         return kind(text, step=model.name)
-    if 400 <= answer.status < 500:
+    if 400 <= failed.status < 500:
         return InvalidArgument(text, step=model.name)
     return ModelServerFailed(text, hint="See the model server's log", step=model.name)
 
