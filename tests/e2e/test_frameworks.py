@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.e2e.platform import Platform, eventually, platform
 
 # With the engines' tests, also what needs none: all share what was installed.
-pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(900), pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(900)]
 
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _BUILD_S = 600

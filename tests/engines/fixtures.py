@@ -1,6 +1,6 @@
 """Session fixtures `podman_engine` and `docker_engine`: the URL of a real engine that has the base image.
 
-Where tests are shared among processes, one of them has each engine: `pytest -n 2 --dist loadgroup -m engine`.
+Tests of Podman, and only they, get the marker `podman`: a run with it and one without can go on at the same time.
 """
 
 import fcntl
@@ -21,18 +21,11 @@ _ECHO = Path(__file__).parents[1] / "images" / "echo"
 _HOST_DOCKER = "unix:///var/run/docker.sock"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("engine") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(_engine_of(item)))
-
-
-def _engine_of(item: pytest.Item) -> str:
-    """Return the engine that a test is tried on, by its parameters, else by its fixtures."""
+def pytest_itemcollected(item: pytest.Item) -> None:
     spec = getattr(item, "callspec", None)
     chosen = [*(spec.params.values() if spec else ()), *getattr(item, "fixturenames", ())]
-    return next((name for name in ("podman", "docker") if name in chosen or f"{name}_engine" in chosen), "none")
+    if item.get_closest_marker("engine") and ("podman" in chosen or "podman_engine" in chosen):
+        item.add_marker(pytest.mark.podman)
 
 
 @pytest.fixture(scope="session")
