@@ -140,7 +140,7 @@ def test_a_fuzzed_specification_is_taken_or_refused(fuzzed: Fuzzed, spec: dict[s
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@settings(max_examples=10_000 if os.environ.get("MODELPORT_WHOLE_CORPUS") == "1" else 3_000, **QUIET)
+@settings(max_examples=10_000 if os.environ.get("MODELPORT_WHOLE_CORPUS") == "1" else 2_000, **QUIET)
 @given(spec=versions)
 def test_thousands_of_fuzzed_specifications_are_taken_or_refused(fuzzed: Fuzzed, spec: dict[str, Any]) -> None:
     fuzzed.survive(spec)

@@ -144,7 +144,7 @@ SLOW_STARTERS = (
     Container(
         # Loads with all its might before it listens, and is done well within the time that it has.
         name="works-hard-before-it-listens",
-        files={"app.py": STDLIB + "while time.process_time() < 7:\n    sum(range(10000))\nserve()\n"},
+        files={"app.py": STDLIB + "while time.process_time() < 4:\n    sum(range(10000))\nserve()\n"},
     ),
 )
 
