@@ -110,7 +110,7 @@ async def test_an_absent_store_is_told_within_seconds(scheme: str, make_cache: M
         "AZURE_STORAGE_KEY": "a2V5",
     }
 
-    with anyio.fail_after(10), pytest.raises(ArtifactStoreUnavailable) as caught:
+    with anyio.fail_after(30), pytest.raises(ArtifactStoreUnavailable) as caught:
         await make_cache(environ).fetch(f"{scheme}://bucket/m")
 
     assert caught.value.status().code.retryable
@@ -123,7 +123,7 @@ async def test_a_stalled_store_is_given_up_and_the_copy_goes_on_later(
     crooked.stalled = {"m/b"}
     cache = make_cache(crooked.environ, stall_timeout_s=0.3)
 
-    with anyio.fail_after(10), pytest.raises(ArtifactStoreUnavailable):
+    with anyio.fail_after(30), pytest.raises(ArtifactStoreUnavailable):
         await cache.fetch("s3://bucket/m")
 
     crooked.stalled = set()
@@ -161,7 +161,7 @@ async def test_an_object_replaced_during_the_copy_is_a_changed_source(
     last = sorted(crooked.objects)[-1]
     async with anyio.create_task_group() as fetches:
         fetches.start_soon(fetch)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while len(crooked.reads) < 8:
                 await anyio.sleep(0.01)
         crooked.objects[last] = b"3"

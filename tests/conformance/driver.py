@@ -312,7 +312,7 @@ class DriverConformance:
     async def test_a_polite_replica_is_stopped_before_its_grace_ends(self, driver: Driver, start: Start) -> None:
         spec = await start()
         await until_serving(driver, spec.name)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await driver.stop(spec.name, grace_s=30)
 
     async def test_a_stubborn_replica_is_killed_after_its_grace(

@@ -43,7 +43,7 @@ async def test_other_keys_do_not_wait_for_a_slow_one() -> None:
         tasks.start_soon(queue.run, handle)
         for key in ("slow", "b", "c"):
             queue.add(key)
-        with anyio.fail_after(1):
+        with anyio.fail_after(20):
             while len(handled) < 2:
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()

@@ -232,7 +232,7 @@ async def test_ready_replicas_are_adopted_and_not_restarted(tmp_path: Path) -> N
         await gateway.start(world.gateway.run)
         name = await world.create("fake:ok")
         async with world.control_loop():
-            await settled(world, within_s=5)
+            await settled(world, within_s=20)
         before = await world.driver.list()
         tables = len(world.gateway.published)
         async with world.control_loop():
@@ -250,7 +250,7 @@ async def test_a_conclusive_error_of_the_driver_fails_the_version_at_once(tmp_pa
         await gateway.start(world.gateway.run)
         name = await world.create("fake:none")
         async with world.control_loop():
-            await settled(world, within_s=2)
+            await settled(world, within_s=20)
         version = await world.store.read(lambda tx: tx.get(Version, name))
         assert version.status.error is not None
         assert version.status.error.metadata["phase"] == "image"
@@ -266,7 +266,7 @@ async def test_an_update_that_cannot_be_met_ends_with_the_deadline(tmp_path: Pat
         async with world.control_loop() as reconciler:
             name = await world.create("fake:ok")
             reconciler.notify(name)
-            await settled(world, within_s=5)
+            await settled(world, within_s=20)
 
             def scale(tx):
                 version = tx.get(Version, name)
@@ -277,7 +277,7 @@ async def test_an_update_that_cannot_be_met_ends_with_the_deadline(tmp_path: Pat
 
             await world.store.write(scale)
             reconciler.notify(name)
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 while await world.store.read(lambda tx: tx.running_operations()):
                     await anyio.sleep(0.05)
         version = await world.store.read(lambda tx: tx.get(Version, name))
@@ -304,7 +304,7 @@ async def test_a_replica_that_leaves_a_second_time_drains_anew(tmp_path: Path) -
                 reconciler.notify(name)
 
             async def settle() -> None:
-                await settled(world, within_s=5)
+                await settled(world, within_s=20)
 
             for _time in range(2):
                 await scale(2)

@@ -243,4 +243,4 @@ def test_long_texts_take_no_longer_than_they_are_long() -> None:
     ):
         masked_text(text)
 
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30

@@ -117,7 +117,7 @@ async def test_the_model_folder_is_a_read_only_file_system(
 async def test_a_program_without_a_signal_handler_ends_at_once(driver: DockerDriver, echo: ReplicaSpec) -> None:
     await driver.ensure(replace(echo, command=("python3", "-c", "import time; time.sleep(100)")))
     await until_state(driver, echo.name, ReplicaState.RUNNING)
-    with anyio.fail_after(8):
+    with anyio.fail_after(20):
         await driver.stop(echo.name, grace_s=60)
 
 
@@ -354,7 +354,7 @@ async def test_an_engine_that_goes_away_is_unreachable_and_then_works_again(
                 await driver.ensure(echo)
                 before = await until_serving(driver, echo.name)
                 await listening.wait()
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 await ended.wait()
 
         health = await driver.health()

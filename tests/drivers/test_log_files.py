@@ -204,7 +204,7 @@ def test_a_cursor_left_behind_goes_on_with_the_oldest_line_left(folder: Path) ->
 @pytest.mark.anyio
 async def test_following_an_unknown_name_waits_for_it(tmp_path: Path) -> None:
     seen = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
 
             async def write() -> None:

@@ -148,7 +148,7 @@ async def test_a_killed_shim_takes_its_program_with_it(driver: ProcessDriver, tm
             if seen == 2:  # the first time it was new to the listener
                 named.set()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(listen)
             await anyio.sleep(0.3)
@@ -203,7 +203,7 @@ async def test_a_stopped_stop_can_be_taken_up_again(driver: ProcessDriver) -> No
     await until_serving(driver, NAME)
     with anyio.move_on_after(0.3):
         await driver.stop(NAME, grace_s=60)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         await driver.stop(NAME, grace_s=0)
     assert await driver.list() == []
 
@@ -216,7 +216,7 @@ async def test_a_shim_that_hangs_is_killed_with_its_program(
     await driver.ensure(SPEC)
     server = (await ask(await until_serving(driver, NAME), "/pids")).json()["server"]
     signal_shim(tmp_path / "replicas" / NAME, signal.SIGSTOP)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         await driver.stop(NAME, grace_s=0)
     await until_dead(server)
 

@@ -43,14 +43,14 @@ async def serving(handler: Handler = echo, limits: Limits | None = None) -> Asyn
 
 
 async def until(true: Callable[[], bool]) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not true():
             await anyio.sleep(0.005)
 
 
 async def answer(stream: SocketStream) -> tuple[int, dict[bytes, bytes], bytes]:
     """Read one answer: by its length, in chunks, or up to the end."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         data = b""
         while b"\r\n\r\n" not in data:
             data += await stream.receive(1)  # not a byte more than this answer's
@@ -75,7 +75,7 @@ async def answer(stream: SocketStream) -> tuple[int, dict[bytes, bytes], bytes]:
 async def rest(stream: SocketStream) -> bytes:
     """Read to the end."""
     data = b""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         try:
             while True:
                 data += await stream.receive()

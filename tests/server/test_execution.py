@@ -39,8 +39,15 @@ class Told:
 class Asynchronous(Direct):
     info = ModelInfo("TEST", calls=Calls.ASYNC)
 
+    def __init__(self) -> None:
+        self.all_here = asyncio.Event()
+        self.here = 0
+
     async def predict(self, inputs, parameters):
-        await anyio.sleep(0.02)
+        self.here += 1
+        if self.here == 21:
+            self.all_here.set()
+        await self.all_here.wait()
         if not parameters:
             raise ValueError("no parameters")
         return inputs
@@ -49,7 +56,7 @@ class Asynchronous(Direct):
 async def predicted(executor: Executor, rows: Any = ROWS) -> Any:
     future = asyncio.get_running_loop().create_future()
     executor.run(rows, {}, future.set_result)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         return await future
 
 
@@ -83,15 +90,15 @@ async def test_a_call_that_got_slow_moves_to_the_thread_and_back():
 
 
 async def test_the_loop_goes_on_while_a_slow_call_is_made():
-    executor = Executor(Told(lambda inputs: time.sleep(0.2) or inputs), loop=asyncio.get_running_loop())
+    gate = threading.Event()
+    executor = Executor(Told(lambda inputs: gate.wait(20) and inputs), loop=asyncio.get_running_loop())
     outcomes: list[Any] = []
     executor.run(ROWS, {}, outcomes.append)
-    before = time.perf_counter()
     for _ in range(10):
         await anyio.lowlevel.checkpoint()
-    assert time.perf_counter() - before < 0.1
     assert not outcomes
-    with anyio.fail_after(5):
+    gate.set()
+    with anyio.fail_after(20):
         while not outcomes:
             await anyio.sleep(0.01)
     executor.close()
@@ -127,7 +134,7 @@ async def test_whatever_the_model_raises_is_an_outcome_and_the_next_call_works(r
     failing = True
     outcomes: list[Any] = []
     executor.run(ROWS, {}, outcomes.append)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not outcomes:
             await anyio.sleep(0.001)
     assert type(outcomes[0]) is given
@@ -152,7 +159,7 @@ async def test_a_model_that_can_predict_nothing_more_ends_its_process(inline):
         await until_called_on_the_loop(executor, model)
     assert not gave_up.is_set()
     assert isinstance(await predicted(executor, np.zeros((2, 3))), ModelUnusable)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         await gave_up.wait()
 
 
@@ -164,7 +171,7 @@ async def test_a_model_that_is_not_row_wise_is_called_by_several_threads():
     outcomes: list[Any] = []
     for _ in range(3):
         executor.run(ROWS, {}, outcomes.append)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while len(outcomes) < 3:
             await anyio.sleep(0.001)
     assert set(model.threads) == {"predict-0", "predict-1", "predict-2"}
@@ -175,14 +182,12 @@ async def test_calls_of_an_asynchronous_model_are_awaited_at_once():
     async with anyio.create_task_group() as tasks:
         executor = Executor(Asynchronous(), loop=asyncio.get_running_loop(), tasks=tasks)
         outcomes: list[Any] = []
-        before = time.perf_counter()
         for index in range(20):
             executor.run(ROWS, {"index": index}, outcomes.append)
         executor.run(ROWS, {}, outcomes.append)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while len(outcomes) < 21:
                 await anyio.sleep(0.001)
-    assert time.perf_counter() - before < 0.3
     assert sum(isinstance(outcome, ValueError) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, Predicted) for outcome in outcomes) == 20
 

@@ -91,7 +91,7 @@ def test_the_doorkeeper_accepts_only_while_the_door_is_open() -> None:
 
 
 LATE = """
-import signal, socket, threading
+import os, signal, socket, threading
 from modelport.server.supervisor import READY, Plan, Supervisor
 
 def work(*, number, listener, link, loaded):
@@ -100,7 +100,7 @@ def work(*, number, listener, link, loaded):
     if number == 0:
         link.send(READY)
         link.recv(1)
-    print(number, flush=True)
+    os.write(1, b"%d\\n" % number)
     told.wait(20)
     if number == 1:  # it became ready while the server was told to end
         link.send(READY)
@@ -115,9 +115,9 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
 
 def test_a_worker_that_becomes_ready_while_the_server_ends_does_not_hold_it_up() -> None:
     with subprocess.Popen([sys.executable, "-c", LATE], stdout=subprocess.PIPE, text=True) as server:
-        assert sorted(server.stdout.readline() for _ in range(2)) == ["0\n", "1\n"]
-        server.terminate()
         try:
-            assert server.wait(10) == 0
+            assert sorted(server.stdout.readline() for _ in range(2)) == ["0\n", "1\n"]
+            server.terminate()
+            assert server.wait(30) == 0
         finally:
             server.kill()

@@ -59,7 +59,7 @@ async def ask(
         handler(request, reply)  # type: ignore[arg-type]
     except Error as error:  # as the app does
         return failures.response(error)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         await reply.answered.wait()
     assert len(reply.responses) == 1
     return reply.responses[0]

@@ -30,7 +30,8 @@ Every error carries a `google.rpc` code, a stable machine-readable reason and a 
     ├── Unavailable
     │   ├── EngineUnreachable · ArtifactStoreUnavailable · GatewayUnavailable
     │   ├── ControlPlaneUnreachable · ControlPlaneDown
-    │   └── ModelServerDown      the model server behind a listener does not answer
+    │   ├── ModelServerDown      the model server behind a listener does not answer
+    │   └── ModelUnusable        the prediction server's process can predict nothing more
     ├── Unimplemented
     ├── Unauthenticated
     └── Internal

@@ -174,7 +174,7 @@ def posted(body: bytes = BODY, headers: bytes = b"", query: bytes = b"") -> byte
 async def until_it_has(stream: SocketStream, wanted: bytes) -> bytes:
     """Read up to these bytes, and perhaps beyond."""
     data = b""
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while wanted not in data:
             data += await stream.receive()
     return data

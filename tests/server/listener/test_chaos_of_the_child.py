@@ -166,7 +166,7 @@ def test_whatever_the_child_does_the_caller_is_told_within_the_time(
     before = time.monotonic()
     found, error = listener.predict(row)
     assert (found, error["details"][0]["reason"]) == (status, reason)
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 8
     until(lambda: listener.predict("x")[0] == 200)
 
 

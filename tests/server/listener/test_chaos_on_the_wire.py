@@ -159,7 +159,7 @@ async def traffic(listener: Serving, *, body_bytes: int = 0) -> Counter[int]:
                 else:
                     assert document["error"]["code"] == status
 
-    with anyio.fail_after(10):  # nothing hangs
+    with anyio.fail_after(30):  # nothing hangs
         async with anyio.create_task_group() as tasks:
             for name in range(_CALLERS):
                 tasks.start_soon(one, name)
@@ -182,7 +182,7 @@ async def test_every_caller_is_told_and_the_server_is_asked_again_when_it_is_wel
         assert statuses.total() == _CALLERS * _EACH
         server.behave = good
         await until(lambda: server.open <= _CONNECTIONS)
-        with anyio.fail_after(5):  # those connections that still misbehave go first
+        with anyio.fail_after(20):  # those connections that still misbehave go first
             while (await traffic(listener)).keys() != {200}:
                 pass
         await until(lambda: server.open <= _CONNECTIONS)
@@ -205,7 +205,7 @@ async def test_whatever_happens_at_the_same_time_every_answer_is_the_callers_own
         assert set(statuses) <= {200, 500, 503, 504}
         assert statuses.total() == 2 * _CALLERS * _EACH
         server.behave = good
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while (await traffic(listener)).keys() != {200}:
                 pass
         await until(lambda: server.open <= _CONNECTIONS)

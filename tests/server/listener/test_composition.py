@@ -79,7 +79,7 @@ async def listening(
             serving(routes.app()) as front,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{front.port}") as client,
         ):
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 while open_them and (await client.get("/health")).status_code != behind.health:
                     await anyio.sleep(0.01)
             yield client
@@ -197,7 +197,7 @@ async def test_nothing_is_sent_to_a_server_that_was_not_ready_yet() -> None:
         assert "`/health` was answered with 503" in error["message"]
         assert behind.requests == 0
         behind.health = 200
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while (await client.get("/health")).status_code != 200:
                 await anyio.sleep(0.01)
         behind.health = 503  # from now on it is asked whatever its health says

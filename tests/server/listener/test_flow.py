@@ -89,7 +89,7 @@ async def test_branches_run_at_the_same_time():
 
     works = {"left": meets(0), "right": meets(1), "both": Called(lambda left, right: left + right)}
     steps = [step("left", REQUEST), step("right", REQUEST), step("both", "left", "right")]
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         answer, _ = await run(steps, works, np.array([1, 2]))
     assert answer.tolist() == [2, 4]
 
@@ -108,7 +108,7 @@ async def test_a_step_does_not_wait_for_a_branch_that_it_does_not_need():
     works = {"slow": Awaited(slow), "quick": Called(lambda rows: rows), "then": Awaited(behind_quick)}
     works["join"] = Called(lambda slow, then: slow)
     steps = [step("slow", REQUEST), step("quick", REQUEST), step("then", "quick"), step("join", "slow", "then")]
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         assert (await run(steps, works, [1]))[0] == [1]
 
 
@@ -218,7 +218,7 @@ async def test_the_first_branch_that_fails_gives_up_the_others():
 
     works = {"slow": Awaited(forever), "bad": Called(fail), "both": Called(lambda slow, bad: slow)}
     steps = [step("slow", REQUEST), step("bad", REQUEST), step("both", "slow", "bad")]
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         error = await error_of(steps, works, [1])
     assert error.metadata["step"] == "bad"
     assert given_up.is_set()

@@ -56,7 +56,7 @@ async def running(server: Server, looks: Looks) -> AsyncIterator[tuple[ModelServ
 
 
 async def until(true: Callable[[], object]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not true():
             await anyio.sleep(0.005)
 

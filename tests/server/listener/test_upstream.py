@@ -25,7 +25,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 
 async def ask(upstream: Upstream, body: bytes = b"{}") -> Message:
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         return await upstream.request(b"POST", b"/predict", Message(body))
 
 
