@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelport.check.open_inference import first_request, metadata_route
+from modelport.check.open_inference import described_request, given_request, metadata_route
 from modelport.check.samples import Origin
 
 
@@ -28,8 +28,7 @@ def test_only_infer_routes_are_of_the_protocol(route: str, described_at: str | N
 
 
 def test_a_tensor_of_zeros_is_made_for_each_input() -> None:
-    sample = first_request(
-        None,
+    sample = described_request(
         metadata(
             {"name": "x", "datatype": "FP32", "shape": [-1, 3]},
             {"name": "text", "datatype": "BYTES", "shape": [1]},
@@ -64,12 +63,12 @@ def test_a_tensor_of_zeros_is_made_for_each_input() -> None:
     ],
 )
 def test_nothing_is_made_of_what_does_not_describe_a_model(answer: bytes) -> None:
-    assert first_request(None, answer) is None
+    assert described_request(answer) is None
 
 
-def test_a_request_of_the_users_own_goes_before() -> None:
+def test_a_request_of_the_users_own_is_sent_as_it_is() -> None:
     request = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [5]}]}
-    sample = first_request([request], metadata({"name": "x", "datatype": "FP32", "shape": [-1]}))
+    sample = given_request([request])
     assert sample is not None
     assert (json.loads(sample.body), sample.certain) == (request, True)
-    assert first_request([[1.0, 2.0]], metadata({"name": "x", "datatype": "FP32", "shape": [-1]})) is None
+    assert given_request([[1.0, 2.0]]) is None

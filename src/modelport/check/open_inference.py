@@ -30,16 +30,14 @@ def metadata_route(predict_route: str) -> str | None:
     return found[0] if found else None
 
 
-def first_request(instances: list[Any] | None, metadata: bytes) -> Sample | None:
-    """Return what to send: the request that the user gave, else one made after the model's metadata; None for neither.
+def given_request(instances: list[Any]) -> Sample | None:
+    """Return the user's own request, an object with `inputs`; None for instances of another kind."""
+    given = instances[0]
+    return Sample([given], {}, Origin.GIVEN, native=True) if isinstance(given, dict) and "inputs" in given else None
 
-    Args:
-        instances: the user's; a request is an object with `inputs`.
-        metadata: the server's answer on the metadata route.
-    """
-    if instances:
-        given = instances[0]
-        return Sample([given], {}, Origin.GIVEN, native=True) if isinstance(given, dict) and "inputs" in given else None
+
+def described_request(metadata: bytes) -> Sample | None:
+    """Return a request made after a server's answer on the metadata route; None where it describes no model."""
     try:
         document = json.loads(metadata)
     except (ValueError, RecursionError):

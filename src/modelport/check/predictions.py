@@ -125,6 +125,8 @@ async def _native_sample(
     route = open_inference.metadata_route(spec.predict_route)
     if route is None:
         return None
+    if instances:
+        return open_inference.given_request(instances)
     content = b""
 
     def keep(received: bytes) -> None:
@@ -133,7 +135,7 @@ async def _native_sample(
 
     url = base_url + route
     await exchange(client, "GET", url, now=now, timeout_s=timeout_s, read=_COMPLETE_BODY_BYTES, on_answer=keep)
-    return open_inference.first_request(instances, content)
+    return open_inference.described_request(content)
 
 
 async def _find_what_works(asking: _Asking, sample: Sample) -> Sample | None:
