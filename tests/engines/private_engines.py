@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -34,7 +35,7 @@ class EngineMissing(Exception):
 def podman_service(*, init: bool = True) -> Iterator[str]:
     """Run `podman system service`, with an init for its containers or without, and yield its URL."""
     podman = _binary("podman")
-    with _storage("podman") as storage, _run_folder("podman") as run:
+    with _storage("podman") as storage, _run_folder("podman") as run, _published_ports(_number(storage)):
         _write_network(storage)
         settings = run / "containers.conf"
         settings.write_text(_containers_conf(storage, init=init))
@@ -213,6 +214,29 @@ def _bridge(number: int) -> Iterator[str]:
         if policy and not shared:
             subprocess.run(["iptables", *shlex.split(policy)], capture_output=True, check=False)
         subprocess.run(["ip", "link", "delete", bridge], capture_output=True, check=False)
+
+
+@contextmanager
+def _published_ports(number: int) -> Iterator[None]:
+    """Take Podman's rules for ports away, before and afterwards.
+
+    A container that ends with its service leaves them behind, and so does a service that is killed: whoever is given
+    such a port later is not reached on it.
+    """
+    _forget_ports(number)
+    try:
+        yield
+    finally:
+        _forget_ports(number)
+
+
+def _forget_ports(number: int) -> None:
+    network = f"10.189.{number}."
+    rules = _rules("nat")
+    leads = re.compile(rf"--dport (\d+) .*--to-destination {re.escape(network)}")
+    ports = {found[1] for rule in rules if (found := leads.search(rule))}
+    # The rule that leads a port to these tells the port and no address.
+    _remove_rules("nat", [network, *(f"--dport {port} " for port in ports)])
 
 
 def _rules(table: str) -> list[str]:
