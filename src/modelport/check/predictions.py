@@ -91,23 +91,7 @@ async def send_prediction(
     on_connect: Callable[[], None] = lambda: None,
 ) -> Prediction:
     """Send one prediction, as the contract has it unless it is native."""
-    content = b""
-
-    def keep(received: bytes) -> None:
-        nonlocal content
-        content = received
-
-    answer = await exchange(
-        client,
-        "POST",
-        url,
-        now=now,
-        timeout_s=timeout_s,
-        body=body,
-        read=_COMPLETE_BODY_BYTES,
-        on_connect=on_connect,
-        on_answer=keep,
-    )
+    answer, content = await _read(client, "POST", url, now=now, timeout_s=timeout_s, body=body, on_connect=on_connect)
     complete = answer.status is not None and answer.size_bytes is not None
     text = content.decode("utf-8", errors="replace") if complete else None
     return Prediction(purpose, instances, answer, text, native)
@@ -127,15 +111,20 @@ async def _native_sample(
         return None
     if instances:
         return open_inference.given_request(instances)
+    _, content = await _read(client, "GET", base_url + route, now=now, timeout_s=timeout_s)
+    return open_inference.described_request(content)
+
+
+async def _read(client: httpx.AsyncClient, method: str, url: str, **options: Any) -> tuple[Exchange, bytes]:
+    """Make an exchange, and return it with the first 64 KiB of the answer."""
     content = b""
 
     def keep(received: bytes) -> None:
         nonlocal content
         content = received
 
-    url = base_url + route
-    await exchange(client, "GET", url, now=now, timeout_s=timeout_s, read=_COMPLETE_BODY_BYTES, on_answer=keep)
-    return open_inference.described_request(content)
+    made = await exchange(client, method, url, read=_COMPLETE_BODY_BYTES, on_answer=keep, **options)
+    return made, content
 
 
 async def _find_what_works(asking: _Asking, sample: Sample) -> Sample | None:
