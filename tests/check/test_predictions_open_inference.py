@@ -1,10 +1,5 @@
 """Predictions asked in the Open Inference Protocol, of modelport's own server on an infer route."""
 
-import os
-import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -22,6 +17,7 @@ from modelport.doctor.answers import Answer, answer_of
 from modelport.doctor.evidence import Evidence, Phase, Purpose
 from modelport.doctor.exchange import http_client
 from tests.check.servers import SPEC, now
+from tests.server.server_process import ServerProcess
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 INFER = replace(SPEC, predict_route="/v2/models/iris/infer")
@@ -31,21 +27,12 @@ INFER = replace(SPEC, predict_route="/v2/models/iris/infer")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("iris")
     joblib.dump(LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True)), folder / "model.joblib")
-    log = folder / "log"
-    command = [sys.executable, "-m", "modelport.server", str(folder), "--host", "127.0.0.1", "--port", "0"]
-    with log.open("wb") as output:
-        server = subprocess.Popen([*command, "--model-name", "iris", "--workers", "1"], stderr=output, env=os.environ)
+    server = ServerProcess(folder, str(folder), "--model-name", "iris", "--workers", "1")
     try:
-        until = time.monotonic() + 60
-        while "is ready" not in log.read_text():
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
-        found = re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())
-        assert found is not None
-        yield f"http://{found[1]}"
+        server.ready()
+        yield str(server.client.base_url)
     finally:
-        server.terminate()
-        server.wait(20)
+        server.end()
 
 
 async def ask(url: str, instances: list[Any] | None = None) -> Predicted:

@@ -1,11 +1,6 @@
 """The server with a model on a GPU: concurrent callers, several workers, and a request that takes the GPU away."""
 
-import os
-import re
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +8,7 @@ import httpx
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
+from tests.server.server_process import ServerProcess
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:`torch.jit:DeprecationWarning")
 
@@ -28,28 +23,8 @@ class Words(torch.nn.Module):
         return self.linear(self.embedding(word))
 
 
-class Server:
-    def __init__(self, folder: Path, *flags: str) -> None:
-        self.log = folder / "log"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "modelport.server", str(folder), "--host", "127.0.0.1", "--port", "0", *flags],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-            stderr=self.log.open("wb"),
-        )
-        until = time.monotonic() + 60
-        while not (found := re.search(r"listening on 127\.0\.0\.1:(\d+)", self.log.read_text())):
-            assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.05)
-        self.url = f"http://127.0.0.1:{found[1]}"
-
-    def says(self, text: str, times: int = 1) -> None:
-        until = time.monotonic() + 120
-        while self.log.read_text().count(text) < times:
-            assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.05)
-
-    def predict(self, instances: list) -> httpx.Response:
-        return httpx.post(f"{self.url}/predict", json={"instances": instances}, timeout=60)
+def predict(server: ServerProcess, instances: list) -> httpx.Response:
+    return server.client.post("/predict", json={"instances": instances}, timeout=60)
 
 
 @pytest.fixture
@@ -61,18 +36,18 @@ def words(tmp_path: Path) -> Words:
 
 
 @pytest.fixture
-def servers() -> Iterator[list[Server]]:
-    started: list[Server] = []
+def servers() -> Iterator[list[ServerProcess]]:
+    started: list[ServerProcess] = []
     yield started
     for one in started:
-        one.process.terminate()
-        assert one.process.wait(30) == 0
+        one.end()
+        assert one.process.returncode == 0
 
 
 def test_concurrent_callers_of_two_workers_get_their_own_rows(
-    words: Words, servers: list[Server], tmp_path: Path
+    words: Words, servers: list[ServerProcess], tmp_path: Path
 ) -> None:
-    server = Server(tmp_path, "--workers", "2", "--device", "gpu")
+    server = ServerProcess(tmp_path, str(tmp_path), "--workers", "2", "--device", "gpu")
     servers.append(server)
     server.says(f"is ready on {torch.cuda.get_device_name()}", times=2)
     with torch.inference_mode():
@@ -82,7 +57,7 @@ def test_concurrent_callers_of_two_workers_get_their_own_rows(
     def call(first: int) -> None:
         for start in range(first, first + 40):
             ids = [(start * 7 + offset) % 100 for offset in range(start % 5 + 1)]
-            given = torch.tensor(server.predict(ids).json()["predictions"])
+            given = torch.tensor(predict(server, ids).json()["predictions"])
             if not torch.allclose(given, table[ids], atol=1e-6):
                 wrong.append((ids, given))
 
@@ -95,18 +70,18 @@ def test_concurrent_callers_of_two_workers_get_their_own_rows(
 
 
 def test_a_request_that_takes_the_gpu_away_costs_a_worker_and_no_more(
-    words: Words, servers: list[Server], tmp_path: Path
+    words: Words, servers: list[ServerProcess], tmp_path: Path
 ) -> None:
-    server = Server(tmp_path)
+    server = ServerProcess(tmp_path, str(tmp_path))
     servers.append(server)
     server.says("is ready on")
-    assert server.predict([1, 2]).status_code == 200
+    assert predict(server, [1, 2]).status_code == 200
 
-    broken = server.predict([1_000_000])  # beyond the table: on a GPU that is an assertion in a kernel
+    broken = predict(server, [1_000_000])  # beyond the table: on a GPU that is an assertion in a kernel
 
     assert broken.status_code == 503
     (information,) = broken.json()["error"]["details"]
     assert information["reason"] == "MODEL_UNUSABLE"
     server.says("is ready on", times=2)
     assert "another is started" in server.log.read_text()
-    assert server.predict([1, 2]).status_code == 200
+    assert predict(server, [1, 2]).status_code == 200

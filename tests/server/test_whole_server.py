@@ -1,15 +1,9 @@
 """`python -m modelport.server` as its users run it: one process tree, everything it answers, its logs and its end."""
 
 import json
-import os
-import re
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import joblib
 import numpy as np
 import pytest
@@ -17,7 +11,8 @@ from openapi_spec_validator import validate
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-ROOT = Path(__file__).parents[2]
+from tests.server.server_process import ServerProcess
+
 ROWS, CLASSES = load_iris(return_X_y=True)
 STREAMING = """
 class Speaker:
@@ -32,48 +27,20 @@ class Speaker:
 pytestmark = pytest.mark.slow
 
 
-class Server:
-    def __init__(self, folder: Path, *flags: str, **variables: str) -> None:
-        self.output, self.log = folder / "stdout", folder / "stderr"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "modelport.server", "--host", "127.0.0.1", "--port", "0", *flags],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **variables},
-            cwd=folder,
-            stdout=self.output.open("wb"),
-            stderr=self.log.open("wb"),
-        )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self._port()}", timeout=30)
-
-    def _port(self) -> str:
-        until = time.monotonic() + 30
-        while not (found := re.search(r"listening on 127\.0\.0\.1:(\d+)", self.log.read_text())):
-            assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.02)
-        return found[1]
-
-    def ready(self, route: str = "/health") -> None:
-        until = time.monotonic() + 60
-        while self.client.get(route).status_code != 200:
-            assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.05)
-
-
 @pytest.fixture
-def start() -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
+def start() -> Iterator[Callable[..., ServerProcess]]:
+    servers: list[ServerProcess] = []
 
-    def begin(folder: Path, *flags: str, **variables: str) -> Server:
-        servers.append(Server(folder, *flags, **variables))
+    def begin(folder: Path, *flags: str, **variables: str) -> ServerProcess:
+        servers.append(ServerProcess(folder, *flags, **variables))
         return servers[-1]
 
     yield begin
     for server in servers:
-        server.client.close()
-        server.process.terminate()
-        server.process.wait(20)
+        server.end()
 
 
-def test_a_model_file_is_served_on_every_route(start: Callable[..., Server], tmp_path: Path) -> None:
+def test_a_model_file_is_served_on_every_route(start: Callable[..., ServerProcess], tmp_path: Path) -> None:
     model = LogisticRegression(max_iter=500).fit(ROWS, CLASSES)
     folder = tmp_path / "model"
     folder.mkdir()
@@ -125,7 +92,9 @@ def test_a_model_file_is_served_on_every_route(start: Callable[..., Server], tmp
     assert [(line["status"], line["rows"]) for line in predictions] == [(200, 15), (400, 1)]
 
 
-def test_a_predictor_that_yields_is_streamed_to_those_who_ask(start: Callable[..., Server], tmp_path: Path) -> None:
+def test_a_predictor_that_yields_is_streamed_to_those_who_ask(
+    start: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
     (tmp_path / "speaker.py").write_text(STREAMING)
     server = start(tmp_path, "--predictor", "speaker.py:Speaker")
     server.ready()
@@ -142,7 +111,7 @@ def test_a_predictor_that_yields_is_streamed_to_those_who_ask(start: Callable[..
 
 
 def test_a_predict_route_of_the_protocol_is_answered_in_the_protocol(
-    start: Callable[..., Server], tmp_path: Path
+    start: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     (tmp_path / "speaker.py").write_text("def total(instances):\n    return [sum(row) for row in instances]\n")
     route = "/v2/models/model/infer"
@@ -154,7 +123,7 @@ def test_a_predict_route_of_the_protocol_is_answered_in_the_protocol(
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_server_with_the_reason(
-    start: Callable[..., Server], tmp_path: Path
+    start: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     (tmp_path / "model.joblib").write_bytes(b"not a model")
     server = start(tmp_path, str(tmp_path))
@@ -164,7 +133,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_server_with_the_reason(
 
 
 def test_two_workers_give_the_same_answers_as_the_model_called_directly(
-    start: Callable[..., Server], tmp_path: Path
+    start: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     model = LogisticRegression(max_iter=500).fit(ROWS, CLASSES)
     joblib.dump(model, tmp_path / "model.joblib")

@@ -17,7 +17,7 @@ import orjson
 
 from modelport.core.errors import ModelCannotBeLoaded
 from modelport.core.frameworks import Framework
-from modelport.server.loaders import tensorflow
+from modelport.server.loaders import tensorflow, torch_calls
 from modelport.server.loaders.base import LoadOptions, required
 from modelport.server.loaders.device import PROCESSORS, Device, uses_gpu
 from modelport.server.loaders.files import model_file
@@ -87,17 +87,11 @@ def _imported(options: LoadOptions) -> tuple[Any, str]:
     if backend == "tensorflow":
         device = tensorflow.prepared(tensorflow.imported(options, Framework.KERAS), options.device)
     elif backend == "torch":
-        device = _torch_prepared(required("torch", Framework.KERAS), options)
+        # Keras reads the variable when it is imported.
+        os.environ["KERAS_TORCH_DEVICE"], device = torch_calls.prepared(required("torch", Framework.KERAS), options)
     else:
         device = _jax_prepared(required("jax", Framework.KERAS), options)
     return required("keras", Framework.KERAS), device
-
-
-def _torch_prepared(torch: Any, options: LoadOptions) -> str:
-    torch.set_num_threads(options.threads)
-    on_gpu = uses_gpu("PyTorch", options.device, found=torch.cuda.is_available())
-    os.environ["KERAS_TORCH_DEVICE"] = "cuda" if on_gpu else "cpu"  # read when Keras is imported
-    return str(torch.cuda.get_device_name()) if on_gpu else PROCESSORS
 
 
 def _jax_prepared(jax: Any, options: LoadOptions) -> str:

@@ -17,11 +17,10 @@ import numpy as np
 from modelport.core.errors import ModelCannotBeLoaded
 from modelport.core.frameworks import Framework
 from modelport.server.loaders.base import LoadOptions, required
-from modelport.server.loaders.device import PROCESSORS, uses_gpu
 from modelport.server.loaders.files import model_file
 from modelport.server.loaders.tensor_model import Function, TensorModel, libraries
 from modelport.server.loaders.tensors_in import Wanted
-from modelport.server.loaders.torch_calls import Arguments, caller, tensors_by_name
+from modelport.server.loaders.torch_calls import Arguments, caller, prepared, tensors_by_name
 from modelport.server.model import LibraryVersion
 
 _EXPORT_IT = "Save it with `torch.export.save(torch.export.export(model, example), 'model.pt2')`, or as TorchScript"
@@ -51,9 +50,7 @@ def load(folder: Path, options: LoadOptions) -> TensorModel:
     """
     file = model_file(folder, Framework.PYTORCH, options.model_file)
     torch = required("torch", Framework.PYTORCH)
-    torch.set_num_threads(options.threads)
-    on_gpu = uses_gpu(f"PyTorch {torch.__version__}", options.device, found=torch.cuda.is_available())
-    device = torch.device("cuda" if on_gpu else "cpu")
+    device, where = prepared(torch, options)
     members = _members(file)
     try:
         if "archive_format" in members:
@@ -65,7 +62,6 @@ def load(folder: Path, options: LoadOptions) -> TensorModel:
     except (RuntimeError, OSError) as error:
         raise ModelCannotBeLoaded(f"`{file.name}` cannot be loaded by PyTorch {torch.__version__}: {error}") from error
     versions = libraries(folder, LibraryVersion("torch", "", torch.__version__))
-    where = torch.cuda.get_device_name() if on_gpu else PROCESSORS
     return TensorModel(Framework.PYTORCH, {"": function}, "", versions, where, owner=owner)
 
 
@@ -86,7 +82,7 @@ def _no_program(torch: Any, file: Path) -> ModelCannotBeLoaded:
     return ModelCannotBeLoaded(f"`{file.name}` holds {what}", hint=_EXPORT_IT)
 
 
-def _exported(torch: Any, program: Any, device: Any) -> tuple[Function, Any]:
+def _exported(torch: Any, program: Any, device: str) -> tuple[Function, Any]:
     """Return the function of a program of torch.export, which knows the types and shapes of its tensors."""
     # The device that it was exported on is noted in its nodes as well.
     program = required("torch.export.passes", Framework.PYTORCH).move_to_device_pass(program, device)
@@ -104,7 +100,7 @@ def _exported(torch: Any, program: Any, device: Any) -> tuple[Function, Any]:
     return Function("", wanted, given, caller(torch, module, device, Arguments(positional, named, types))), module
 
 
-def _scripted(torch: Any, module: Any, device: Any) -> tuple[Function, Any]:
+def _scripted(torch: Any, module: Any, device: str) -> tuple[Function, Any]:
     """Return the function of a TorchScript module, which tells the names of what it takes and no more."""
     arguments = [argument.name for argument in module.forward.schema.arguments[1:]]
     parameters = (parameter for parameter in module.parameters() if parameter.is_floating_point())

@@ -1,6 +1,7 @@
-"""How a PyTorch module is called with arrays of numpy: there and back for each call, if it is on a GPU.
+"""PyTorch as it computes here: on which device, and how a module is called there with arrays of numpy.
 
-bfloat16, which neither JSON nor numpy has, is float32 to the callers: no number is lost.
+Where that is a GPU, tensors go there and come back for each call. bfloat16, which neither JSON nor numpy has, is
+float32 to the callers: no number is lost.
 """
 
 from __future__ import annotations
@@ -10,7 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelport.core.errors import Internal, InvalidArgument, ModelUnusable
+from modelport.server.loaders.base import LoadOptions
+from modelport.server.loaders.device import PROCESSORS, uses_gpu
 from modelport.server.loaders.tensor_model import Caller, Tensors
+
+
+def prepared(torch: Any, options: LoadOptions) -> tuple[str, str]:
+    """Give PyTorch its threads; return the device that a model is for, `cuda` or `cpu`, and what that is in words.
+
+    Raises:
+        ModelCannotBeLoaded: a GPU was asked for and there is none.
+    """
+    torch.set_num_threads(options.threads)
+    on_gpu = uses_gpu(f"PyTorch {torch.__version__}", options.device, found=torch.cuda.is_available())
+    return ("cuda", str(torch.cuda.get_device_name())) if on_gpu else ("cpu", PROCESSORS)
 
 
 @dataclass(frozen=True)
@@ -30,14 +44,15 @@ class Arguments:
     floats: Any = None
 
 
-def caller(torch: Any, module: Any, device: Any, arguments: Arguments) -> Caller:
+def caller(torch: Any, module: Any, device: str, arguments: Arguments) -> Caller:
     """Return what calls a module that is on a device."""
     positional, named, types, floats = arguments.positional, arguments.named, arguments.types, arguments.floats
     from_numpy, inference, bfloat16 = torch.from_numpy, torch.inference_mode, torch.bfloat16
+    place = torch.device(device)
 
     def tensor(name: str, array: Any) -> Any:
         made = from_numpy(array if array.flags.writeable else array.copy())
-        return made.to(device, types.get(name, floats if array.dtype.kind == "f" else None))
+        return made.to(place, types.get(name, floats if array.dtype.kind == "f" else None))
 
     def array(tensor: Any) -> Any:
         return (tensor.float() if tensor.dtype is bfloat16 else tensor).cpu().numpy()
