@@ -117,7 +117,7 @@ async def test_silence_is_a_failed_check_and_no_lost_liveness() -> None:
     server.silence_s = 60
     async with watched(server) as (prober, _):
         health = await until(prober, lambda h: h.transcript)
-    assert health.transcript[-1].error in ("no answer within 0.5 s", "connection timed out")
+    assert health.transcript[-1].error == "no answer within 0.5 s"
     assert health.listening
 
 
