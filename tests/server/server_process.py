@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,3 +62,17 @@ class ServerProcess:
         self.client.close()
         self.process.terminate()
         self.process.wait(20)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., ServerProcess]]:
+    """Starts servers, which end with the test."""
+    servers: list[ServerProcess] = []
+
+    def begin(folder: Path, *flags: str, **variables: str) -> ServerProcess:
+        servers.append(ServerProcess(folder, *flags, **variables))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.end()

@@ -1,7 +1,7 @@
 """`python -m modelport.server` as its users run it: one process tree, everything it answers, its logs and its end."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import joblib
@@ -11,7 +11,9 @@ from openapi_spec_validator import validate
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-from tests.server.server_process import ServerProcess
+from tests.server.server_process import ServerProcess, start
+
+__all__ = ["start"]  # the fixture
 
 ROWS, CLASSES = load_iris(return_X_y=True)
 STREAMING = """
@@ -25,19 +27,6 @@ class Speaker:
 """
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., ServerProcess]]:
-    servers: list[ServerProcess] = []
-
-    def begin(folder: Path, *flags: str, **variables: str) -> ServerProcess:
-        servers.append(ServerProcess(folder, *flags, **variables))
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.end()
 
 
 def test_a_model_file_is_served_on_every_route(start: Callable[..., ServerProcess], tmp_path: Path) -> None:

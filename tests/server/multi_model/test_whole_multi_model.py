@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from tests.server.test_whole_server import Server, start
+from tests.server.server_process import ServerProcess, start
 
 __all__ = ["start"]  # the fixture
 
@@ -26,7 +26,7 @@ def write(folder: Path, name: str, answer: int) -> None:
 
 
 def test_models_come_and_go_within_the_budget_while_callers_get_their_own_answers(
-    start: Callable[..., Server], tmp_path: Path
+    start: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     names = [f"m{number}" for number in range(6)]
     for number, name in enumerate(names):
