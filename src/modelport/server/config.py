@@ -120,6 +120,15 @@ class ServerConfig:
     port: int = field(
         default=8080, metadata=_about("Port to listen on.", contract=("AIP_HTTP_PORT", "PORT"), least=0, most=65535)
     )
+    grpc_port: int = field(
+        default=0,
+        metadata=_about(
+            "Port for the Open Inference Protocol over gRPC; needs modelport[grpc].",
+            otherwise="no gRPC",
+            least=0,
+            most=65535,
+        ),
+    )
     health_route: str = field(
         default="/health", metadata=_about("Where health is told.", contract=("AIP_HEALTH_ROUTE",))
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.util
 import os
 import socket
 import sys
@@ -28,10 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = configure(sys.argv[1:] if arguments is None else arguments, os.environ)
         listener = listen(config.host, config.port)
+        held = hold_rpc_port(config.host, config.grpc_port) if config.grpc_port else None
     except Error as error:
         sys.stderr.write(complaint(error))
         return 2
-    return supervise(config, listener)
+    with held or contextlib.nullcontext():
+        return supervise(config, listener)
 
 
 def supervise(config: ServerConfig, listener: socket.socket, load: Load | None = None) -> int:
@@ -98,6 +102,27 @@ def listen(host: str, port: int) -> socket.socket:
     # Its connections have this from it: an answer's last packet must not wait for the one before to be acknowledged.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def hold_rpc_port(host: str, port: int) -> socket.socket:
+    """Return a socket that holds the port for gRPC until the workers, each with a socket of its own, listen on it.
+
+    Raises:
+        InvalidArgument: the address cannot be used, or gRPC is not installed.
+    """
+    if importlib.util.find_spec("grpc") is None:
+        raise InvalidArgument("gRPC is not installed", hint="Install modelport[grpc], or leave --grpc-port out")
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        held.bind((host, port))
+    except OSError as error:
+        held.close()
+        raise InvalidArgument(
+            f"The server cannot listen on `{host}:{port}` for gRPC: {error.strerror or error}",
+            hint="Name another with --grpc-port, or end what listens there",
+        ) from error
+    return held
 
 
 def _load(config: ServerConfig) -> object:

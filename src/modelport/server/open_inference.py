@@ -43,18 +43,23 @@ def routes(
     """
     infer = Infer(info, name, version, batcher, finite=nan == "error")
     model = f"/v2/models/{name}"
-    found: dict[tuple[bytes, bytes], Handler] = {
-        (b"GET", b"/v2"): constant(_server()),
-        (b"GET", b"/v2/"): constant(_server()),
-        (b"GET", b"/v2/health/live"): constant({"live": True}),
-        (b"GET", b"/v2/health/ready"): readiness(ready, {}),
-    }
+    found = server_routes(ready)
     for path in (model, f"{model}/versions/{version}") if version else (model,):
         base = path.encode()
         found[b"GET", base] = constant(_model(info, name, version))
         found[b"GET", base + b"/ready"] = readiness(ready, {"name": name})
         found[b"POST", base + b"/infer"] = infer
     return found
+
+
+def server_routes(ready: Callable[[], bool]) -> dict[tuple[bytes, bytes], Handler]:
+    """Return the handlers that are for no model: what the server is, and its health."""
+    return {
+        (b"GET", b"/v2"): constant(_server()),
+        (b"GET", b"/v2/"): constant(_server()),
+        (b"GET", b"/v2/health/live"): constant({"live": True}),
+        (b"GET", b"/v2/health/ready"): readiness(ready, {}),
+    }
 
 
 class Infer:

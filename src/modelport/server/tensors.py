@@ -56,13 +56,13 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object, *,
         InvalidArgument: the data does not fill the shape, or holds something that is not of the datatype.
     """
     if isinstance(data, np.ndarray) and datatype in DTYPES and datatype != BYTES:
-        return Tensor(name, _shaped(name, _cast(name, data, datatype), shape))
+        return Tensor(name, _shaped(name, cast(name, data, datatype), shape))
     if not isinstance(data, list):
         raise _refused(name, "has no list `data`")
     if datatype == BYTES:
         array = _texts(name, data, base64=base64)
     elif datatype in DTYPES:
-        array = _cast(name, _numbers(name, data, datatype), datatype)
+        array = cast(name, _numbers(name, data, datatype), datatype)
     else:
         raise _unknown(name, datatype)
     return Tensor(name, _shaped(name, array.ravel(), shape))
@@ -85,6 +85,23 @@ def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: memoryvi
     else:
         raise _unknown(name, datatype)
     return Tensor(name, _shaped(name, array, shape))
+
+
+def cast(name: str, array: NDArray[Any], datatype: str) -> NDArray[Any]:
+    """Return numbers as those of a datatype; `name` is that of their tensor.
+
+    Raises:
+        InvalidArgument: one of them is none of the datatype's.
+    """
+    dtype = DTYPES[datatype]
+    if array.dtype == dtype or not array.size:
+        return array.astype(dtype, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = array.astype(dtype)
+    bad = _lost(array, numbers)
+    if bad.any():
+        raise _refused(name, f"holds {array[bad].ravel()[0]}, which is no {datatype}")
+    return numbers
 
 
 def to_json(tensor: Tensor) -> dict[str, Any]:
@@ -135,18 +152,6 @@ def _numbers(name: str, data: list[Any], datatype: str) -> NDArray[Any]:
         if all(type(one) is int and one >= 0 for one in exact):
             return exact.astype(np.uint64)
     return array
-
-
-def _cast(name: str, array: NDArray[Any], datatype: str) -> NDArray[Any]:
-    dtype = DTYPES[datatype]
-    if array.dtype == dtype or not array.size:
-        return array.astype(dtype, copy=False)
-    with np.errstate(over="ignore", invalid="ignore"):
-        cast = array.astype(dtype)
-    bad = _lost(array, cast)
-    if bad.any():
-        raise _refused(name, f"holds {array[bad].ravel()[0]}, which is no {datatype}")
-    return cast
 
 
 def _lost(array: NDArray[Any], cast: NDArray[Any]) -> Any:

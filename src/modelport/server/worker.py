@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import uvloop
@@ -29,6 +29,9 @@ from modelport.server.one_model import Routes, load_model, serve_model
 from modelport.server.request_reader import Limits
 from modelport.server.shares import Shares
 from modelport.server.supervisor import BACKLOG, GO, READY
+
+if TYPE_CHECKING:
+    from modelport.server.rpc.service import RpcServer
 
 _READY = Response(200, b'{"status":"ready"}')
 
@@ -90,7 +93,9 @@ async def serve(config: ServerConfig, subject: Any, place: Place) -> None:
     async with anyio.create_task_group() as tasks:
         ready = await _ready(config, subject, place, tasks, told_to_end.set)
         log = AccessLog(ready.handler, to_stdout, loop=loop) if config.access_log else None
-        connections = Connections(log or ready.handler, Limits.of(config), loop=loop)
+        handler = log or ready.handler
+        connections = Connections(handler, Limits.of(config), loop=loop)
+        rpc = await _rpc_server(config, handler)
         place.link.send(READY)
         # The answer comes when the doorkeeper has left the door, within a millisecond; its end, should the supervisor
         # be gone, as well.
@@ -102,9 +107,13 @@ async def serve(config: ServerConfig, subject: Any, place: Place) -> None:
             await told_to_end.wait()
             loop.remove_reader(place.link)
             stop_accepting()
+            if rpc is not None:
+                tasks.start_soon(rpc.stop, config.drain_s)
             cut_off = await connections.drain(config.drain_s)
             if cut_off:
                 notice(f"{cut_off} connections cut off: their requests took longer than {config.drain_s:g} s")
+        if rpc is not None:
+            await rpc.stop(config.drain_s)
         ready.close()
         tasks.cancel_scope.cancel()
     if log is not None:
@@ -140,6 +149,17 @@ def _own_routes(config: ServerConfig, place: Place, framework: str = "") -> Rout
         (b"GET", b"/metrics"): ServerMetrics(place.tally, model),
         (b"GET", config.health_route.encode()): _health,
     }
+
+
+async def _rpc_server(config: ServerConfig, handler: Handler) -> RpcServer | None:
+    """Return what answers gRPC from now on, where it is wanted."""
+    if not config.grpc_port:
+        return None
+    from modelport.server.rpc.service import RpcServer
+
+    rpc = RpcServer(handler, max_body_bytes=config.max_body_bytes)
+    await rpc.start(config.host, config.grpc_port)
+    return rpc
 
 
 async def _accept(place: Place, connections: Connections, start_soon: StartSoon) -> Callable[[], None]:

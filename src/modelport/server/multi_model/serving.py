@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from modelport.server import memory_limit
+from modelport.server import memory_limit, open_inference
 from modelport.server.app import App, with_heads
 from modelport.server.config import ServerConfig
 from modelport.server.metrics import Metrics
@@ -53,7 +53,13 @@ def serve_models(
         return Opened(App(with_heads(served.routes)), served.close)
 
     residents = Residents(models, open_model, budget(config), config.max_queue, time.monotonic, metrics)
-    routes = {**own, (b"POST", b"/v2/repository/index"): index(residents), (b"GET", b"/models"): index(residents)}
+    protocol = open_inference.server_routes(lambda: True)
+    routes = {
+        **protocol,
+        **own,
+        (b"POST", b"/v2/repository/index"): index(residents),
+        (b"GET", b"/models"): index(residents),
+    }
     dispatch = Dispatch(
         residents,
         App(with_heads(routes)),
