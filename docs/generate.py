@@ -18,7 +18,8 @@ from typer.main import get_command
 
 from docs.facts import commands, gateway_rows, kinds, openapi_document
 from docs.findings import finding_page, index_rows, message_rows
-from docs.listener import datatype_rows, format_rows, sections, setting_rows
+from docs.listener import datatype_rows, format_rows, sections
+from docs.server_settings import HEADS, setting_rows
 from modelport.api.errors import DOMAIN
 from modelport.api.ml_v1 import messages
 from modelport.api.ml_v1.convert import version_draft
@@ -40,6 +41,8 @@ from modelport.core.resources import ContainerSpec, OperationType, Version, Vers
 from modelport.core.version_replicas import replica_spec
 from modelport.doctor.rules import RULES
 from modelport.drivers.docker_spec import MODEL_DIR
+from modelport.server.config import settings as server_settings
+from modelport.server.listener.listener_config import listener_settings
 from modelport.settings import Settings
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -93,6 +96,7 @@ def pages() -> dict[str, str]:
         "environment-variables.md": _page("Environment of a replica", _environment()),
         "listener.md": _page("Listener", _listener()),
         "machine-types.md": _page("Machine types", _machine_types()),
+        "prediction-server.md": _page("Prediction server", _prediction_server()),
         "presets.md": _page("Presets", _presets()),
         "runtime-versions.md": _page("Runtime versions", _runtime_versions()),
         "conditions.md": _page("States and conditions", _conditions()),
@@ -274,7 +278,17 @@ def _listener() -> Iterator[str]:
     yield _table(("elements", "hold"), datatype_rows())
     yield "## Settings"
     yield "Of `modelport-listener`, as options or variables; options win. Where no listener is named, it looks for one."
-    yield _table(("option", "variable", "default", "meaning"), setting_rows())
+    yield _table(HEADS, setting_rows(listener_settings()))
+
+
+def _prediction_server() -> Iterator[str]:
+    yield (
+        "What `modelport-server` runs with: options, then variables `MODELPORT_SERVER_…`, then keys below `server:` in"
+        " the model folder's modelport.yaml (`batch_max_rows: 64`), then variables of the container contract; the first"
+        " that says something wins. All that is wrong with them is reported at once, each with where it stands. How the"
+        " server works: [the prediction server](../concepts/prediction-server.md)."
+    )
+    yield _table(HEADS, setting_rows(server_settings()))
 
 
 def _machine_types() -> Iterator[str]:

@@ -1,14 +1,12 @@
-"""What the code says of listeners, for their page of the reference: keys of listener.yaml, formats, types, settings."""
+"""What the code says of listeners, for their page of the reference: keys of listener.yaml, formats, types."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from modelport.server.config import Setting
 from modelport.server.listener.declaration import Listener, Model, Routes, Server, Step
 from modelport.server.listener.formats.known import FORMATS
-from modelport.server.listener.listener_config import listener_settings
 from modelport.server.listener.notation.keys import SECTIONS, Key, keys_of
 from modelport.server.listener.validation.tensor_types import DATATYPES
 
@@ -46,22 +44,6 @@ def datatype_rows() -> Rows:
     """Return the types of elements by what they hold."""
     kinds = dict.fromkeys(DATATYPES.values())
     return [(", ".join(f"`{name}`" for name, one in DATATYPES.items() if one == kind), kind) for kind in kinds]
-
-
-def setting_rows() -> Rows:
-    """Return flag, variable, default and meaning of every setting of the listener's process."""
-    return [
-        (f"`{one.flag}`", _variables(one), f"`{one.fallback}`" if _plain(one) else one.fallback, one.help)
-        for one in listener_settings().values()
-    ]
-
-
-def _plain(setting: Setting) -> bool:
-    return bool(setting.fallback) and not setting.otherwise
-
-
-def _variables(setting: Setting) -> str:
-    return ", ".join(f"`{name}`" for name in (setting.variable, *setting.contract))
 
 
 def _row(key: Key) -> Sequence[str]:

@@ -20,6 +20,8 @@ from modelport.control.runtime_catalogue import SHIPPED, read_catalogue
 from modelport.control.version_rules import version_violations
 from modelport.core.conditions import ConditionType
 from modelport.core.names import ModelName
+from modelport.server.config import settings as server_settings
+from modelport.server.listener.listener_config import listener_settings
 from modelport.settings import Settings
 from tests.documents import ALL_BLOCKS, DOCUMENTS, REFERENCE, ROOT, Block, shell_lines
 
@@ -60,6 +62,8 @@ def test_the_reference_is_what_the_generator_writes() -> None:
         ("api.md", api_methods()),
         ("conditions.md", {one.value for one in ConditionType}),
         ("presets.md", set(PRESETS)),
+        ("prediction-server.md", {one.flag for one in server_settings().values()}),
+        ("listener.md", {one.variable for one in listener_settings().values()}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
