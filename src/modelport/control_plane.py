@@ -27,6 +27,9 @@ from modelport.settings import Settings
 _log = logging.getLogger("modelport")
 _SWEEP_PERIOD_S = 3600.0
 _API_GRACE_S = 3.0
+# The gateway keeps idle connections for a minute. It is the one to close them: were it us, a request that is on its way
+# at that moment would be lost, and its sender could not know whether it was carried out.
+_API_IDLE_S = 3600
 
 
 @asynccontextmanager
@@ -120,6 +123,7 @@ async def _serve_api(parts: Parts, *, task_status: TaskStatus[None]) -> None:
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=int(_API_GRACE_S),
+        timeout_keep_alive=_API_IDLE_S,
     )
     server = _ApiServer(config)
     path = parts.settings.api_socket

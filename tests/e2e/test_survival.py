@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -52,6 +53,16 @@ def test_predictions_go_on_without_the_control_plane_and_nothing_restarts(mp: Pl
     assert load.count > 100
     assert replicas(mp) == before
     assert mp.haproxy().pid == haproxy
+
+
+def test_the_gateway_and_not_the_control_plane_ends_idle_connections_between_them(mp: Platform) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(mp.directory / "api.sock"))
+        connection.sendall(b"GET /v1/projects/demo/models HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.settimeout(6)  # uvicorn by itself waits for five seconds
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
 
 
 def test_kills_at_random_moments_lose_nothing(mp: Platform, echo: str) -> None:
