@@ -157,7 +157,7 @@ async def _rpc_server(config: ServerConfig, handler: Handler) -> RpcServer | Non
         return None
     from modelport.server.rpc.service import RpcServer
 
-    rpc = RpcServer(handler, max_body_bytes=config.max_body_bytes)
+    rpc = RpcServer(handler, max_body_bytes=config.max_body_bytes, idle_timeout_s=config.idle_timeout_s)
     await rpc.start(config.host, config.grpc_port)
     return rpc
 

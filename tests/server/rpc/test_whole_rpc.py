@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import joblib
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from tritonclient.utils import InferenceServerException
 
+from modelport.server.rpc.messages import SERVICE, message_types
 from tests.server.server_process import ServerProcess, start
 
 __all__ = ["start"]  # the fixture
@@ -129,6 +131,22 @@ def test_every_datatype_comes_back_as_it_was_sent(echo: Served) -> None:
     assert values(client.infer("model", [tensor(words, "BYTES")])).tolist() == words.tolist()
     large = np.array([2**63 - 1, -(2**63)])
     assert np.array_equal(values(client.infer("model", [tensor(large, "INT64")])), large)
+
+
+def test_where_the_time_went_is_told_behind_the_answer(echo: Served) -> None:
+    types = message_types()
+    asked = types["ModelInferRequest"](model_name="model")
+    asked.inputs.add(name="x", datatype="INT64", shape=[1]).contents.int64_contents.append(7)
+    with grpc.insecure_channel(f"127.0.0.1:{echo.port}") as channel:
+        infer = channel.unary_unary(
+            f"/{SERVICE}/ModelInfer",
+            request_serializer=types["ModelInferRequest"].SerializeToString,
+            response_deserializer=types["ModelInferResponse"].FromString,
+        )
+        answer, call = infer.with_call(asked)
+    assert list(answer.raw_output_contents) == [(7).to_bytes(8, "little")]
+    timing = dict(call.trailing_metadata())["server-timing"]
+    assert {"parse", "queue", "predict", "serialise"} <= {part.partition(";")[0] for part in timing.split(", ")}
 
 
 def test_what_a_caller_does_wrong_is_told_with_the_right_code(echo: Served) -> None:

@@ -21,6 +21,7 @@ from modelport.server.rpc.messages import METHODS, SERVICE, message_types
 from modelport.server.rpc.translation import Failure, message_of, request_of
 
 _TIMING = "server-timing"
+_MOST = 2**31 - 1  # that an option of gRPC may be
 
 Call = Callable[[Any, Any], Awaitable[Any]]
 
@@ -28,13 +29,14 @@ Call = Callable[[Any, Any], Awaitable[Any]]
 class RpcServer:
     """Answers the calls of one worker."""
 
-    def __init__(self, handler: Handler, *, max_body_bytes: int) -> None:
-        """Take what answers requests, and how large one may be."""
+    def __init__(self, handler: Handler, *, max_body_bytes: int, idle_timeout_s: float) -> None:
+        """Take what answers requests, how large one may be, and how long a connection without any is kept."""
         self._handler = handler
         self._types = message_types()
         options = (
             ("grpc.so_reuseport", 1),
-            ("grpc.max_receive_message_length", min(max_body_bytes, 2**31 - 1)),
+            ("grpc.max_receive_message_length", min(max_body_bytes, _MOST)),
+            ("grpc.max_connection_idle_ms", min(int(idle_timeout_s * 1e3), _MOST)),
             ("grpc.max_send_message_length", -1),
         )
         self._server = grpc.aio.server(options=options)
