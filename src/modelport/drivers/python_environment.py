@@ -156,17 +156,18 @@ async def _install(
 async def _run(command: list[str], env: dict[str, str], folder: Path, lock: int) -> tuple[int, list[str]]:
     """Return the exit code and the last lines; a cancelled program ends with all that it started."""
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
-    # It holds the lock too: should modelport be killed, nobody builds in this folder while pip still writes there.
-    process = await anyio.open_process(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=env,
-        cwd=folder,
-        start_new_session=True,
-        pass_fds=(lock,),
-    )
+    with anyio.CancelScope(shield=True):  # else it might have started, and nobody would know it
+        process = await anyio.open_process(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=folder,
+            start_new_session=True,
+            # It holds the lock too: should modelport be killed, nobody builds here while pip still writes.
+            pass_fds=(lock,),
+        )
     try:
         rest = ""
         assert process.stdout is not None
