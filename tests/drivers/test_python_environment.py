@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import anyio
 import psutil
 import pytest
+from anyio.lowlevel import checkpoint
 
 from modelport.core.environments import Environment, PackageFile
 from modelport.core.errors import EnvironmentBuildFailed
@@ -93,7 +94,7 @@ async def test_whoever_is_cancelled_ends_pip_with_all_that_it_started(place: Pla
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: place.build(pip=f"sleep 1000 & echo $! > {pids}; wait"))
             while not (pids.exists() and pids.read_text().strip()):
-                await anyio.sleep(0)  # no longer: it may have started before whoever started it knows
+                await checkpoint()  # no longer: it may have started before whoever started it knows
             tasks.cancel_scope.cancel()
     assert not scope.cancelled_caught
     with anyio.fail_after(20):  # it was killed; the kernel may take a moment
