@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
 
 from modelport.core.errors import Error, MethodNotFound
 from modelport.server import failures, open_inference
@@ -19,24 +20,28 @@ class App:
 
     def __call__(self, request: Request, reply: Reply) -> None:
         """Handle one request."""
-        handler = self._routes.get((request.method, request.path))
+        path = request.path
+        handler = self._routes.get((request.method, path))
+        if handler is None and b"%" in path:
+            path = unquote_to_bytes(path)
+            handler = self._routes.get((request.method, path))
         if handler is None:
-            reply.send(self._absent(request))
+            reply.send(self._absent(path))
             return
         try:
             handler(request, reply)
         except Error as error:
             reply.send(failures.response(error))
 
-    def _absent(self, request: Request) -> Response:
-        form = open_inference.refusal if request.path.startswith(_PROTOCOL) else failures.response
-        allowed = sorted(method.decode() for method, path in self._routes if path == request.path)
+    def _absent(self, path: bytes) -> Response:
+        form = open_inference.refusal if path.startswith(_PROTOCOL) else failures.response
+        allowed = sorted(method.decode() for method, one in self._routes if one == path)
         if allowed:
             names = ", ".join(allowed)
-            answer = form(MethodNotFound(f"`{_text(request.path)}` is answered to {names} only"))
+            answer = form(MethodNotFound(f"`{_text(path)}` is answered to {names} only"))
             return Response(405, answer.body, headers={b"allow": names.encode()})
-        known = ", ".join(sorted({path.decode() for _, path in self._routes}))
-        return form(MethodNotFound(f"There is nothing at `{_text(request.path)}`", hint=f"Known: {known}"))
+        known = ", ".join(sorted({one.decode() for _, one in self._routes}))
+        return form(MethodNotFound(f"There is nothing at `{_text(path)}`", hint=f"Known: {known}"))
 
 
 def with_heads(routes: Mapping[tuple[bytes, bytes], Handler]) -> dict[tuple[bytes, bytes], Handler]:

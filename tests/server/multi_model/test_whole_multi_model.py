@@ -53,6 +53,9 @@ def test_models_come_and_go_within_the_budget_while_callers_get_their_own_answer
     assert server.client.post("/v1/models/m5:predict", json={"instances": ROW}).json() == {"predictions": [5]}
     assert server.client.get("/v2/models/m3").json()["name"] == "m3"
 
+    assert server.client.get("/v2/health/ready").json() == {"ready": True}
+    assert server.client.get("/v2").json()["name"] == "modelport"
+
     unknown = server.client.post("/predict", json={"instances": ROW}, headers={"x-model": "m9"})
     assert unknown.status_code == 404
     assert "`m0`, `m1`" in unknown.text

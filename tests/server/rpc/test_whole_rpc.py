@@ -95,20 +95,20 @@ def save(folder: Path, model: object) -> None:
 def test_predictions_are_those_of_the_model_from_every_worker(serve: Callable[..., Served], tmp_path: Path) -> None:
     model = LogisticRegression(max_iter=500).fit(ROWS, CLASSES)
     save(tmp_path / "iris", model)
-    served = serve("iris", "--workers", "2", "--access-log", "--model-name", "iris", "--model-version", "v1")
+    served = serve("iris", "--workers", "2", "--access-log", "--model-name", "my iris", "--model-version", "v1")
     client = served.client()
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.is_model_ready("iris")
-    assert client.is_model_ready("iris", "v1")
+    assert client.is_model_ready("my iris")
+    assert client.is_model_ready("my iris", "v1")
     assert client.get_server_metadata().name == "modelport"
-    told = client.get_model_metadata("iris", as_json=True)
-    assert (told["name"], told["versions"], told["inputs"][0]["shape"]) == ("iris", ["v1"], ["-1", "4"])
+    told = client.get_model_metadata("my iris", as_json=True)
+    assert (told["name"], told["versions"], told["inputs"][0]["shape"]) == ("my iris", ["v1"], ["-1", "4"])
 
     def ask(number: int) -> bool:
         rows = ROWS[number : number + 1 + number % 7]
         with served.client(number) as own:
-            answer = own.infer("iris", [tensor(rows, "FP64")], request_id=str(number))
+            answer = own.infer("my iris", [tensor(rows, "FP64")], request_id=str(number))
         assert answer.get_response().id == str(number)
         return np.array_equal(values(answer), model.predict(rows))
 
@@ -117,7 +117,7 @@ def test_predictions_are_those_of_the_model_from_every_worker(serve: Callable[..
     metrics = served.process.client.get("/metrics").text
     assert 'modelport_server_requests_total{code="200"} 100.0' in metrics
     served.process.end()  # which writes the last lines of the log
-    assert served.process.output.read_text().count('"path":"/v2/models/iris/infer"') == 100
+    assert served.process.output.read_text().count('"path":"/v2/models/my%20iris/infer"') == 100
 
 
 def test_every_datatype_comes_back_as_it_was_sent(echo: Served) -> None:
