@@ -149,6 +149,11 @@ def test_an_answer_comes_back_with_every_tensor() -> None:
             np.testing.assert_array_equal(read, array)
 
 
+def test_an_answer_without_outputs_comes_back_too() -> None:
+    message = message_of("ModelInfer", TYPES, Response(200, b'{"model_name": "iris", "outputs": []}'))
+    assert (message.model_name, len(message.outputs)) == ("iris", 0)
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [

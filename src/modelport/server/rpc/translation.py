@@ -156,7 +156,7 @@ def _binary(tensor: Any) -> bytes:
 
 
 def _inferred(made: Any, response: Response) -> Any:
-    length = int(response.headers[_LENGTH_HEADER])
+    length = int(response.headers.get(_LENGTH_HEADER, len(response.body)))
     document = orjson.loads(response.body[:length])
     outputs, raw, start = [], [], length
     for one in document["outputs"]:
