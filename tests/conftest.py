@@ -8,6 +8,7 @@ import pytest
 pytest_plugins = [
     "tests.engines.fixtures",
     "tests.model_servers.kserve",
+    "tests.model_servers.mlflow",
     "tests.model_servers.torchserve",
     "tests.model_servers.triton",
     "tests.server.frameworks_environment",

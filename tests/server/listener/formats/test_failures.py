@@ -61,7 +61,7 @@ def test_a_failure_that_is_written_is_read(format: str) -> None:
     [
         (b'{"error": "no such model"}', "no such model"),  # Triton, TensorFlow Serving, KServe
         (b'{"code": 404, "type": "ModelNotFoundException", "message": "Model not found: m"}', "Model not found: m"),
-        (b'{"error_code": "BAD_REQUEST", "message": "no", "stack_trace": "..."}', "no"),
+        (b'{"error_code": "BAD_REQUEST", "message": "no"}', "no"),  # MLflow
         (b'{"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}}', "bad"),
         (b'{"detail": "Model with name m does not exist."}', "Model with name m does not exist."),
         (b'{"detail": [{"loc": ["body", "inputs"], "msg": "field required"}]}', "body.inputs: field required"),
@@ -79,6 +79,20 @@ def test_what_servers_say_is_found(body: bytes, said: str) -> None:
 
 def test_a_plain_text_of_a_server_is_what_it_says() -> None:
     assert format_named("raw").read_failure(Message(b"too large", b"text/plain")).words == "too large"
+
+
+@pytest.mark.parametrize(
+    ("trace", "said"),
+    [
+        ('Traceback:\n  File "x"\nValueError: bad rows\n', "It cannot (ValueError: bad rows)"),
+        ("Traceback:\nIt cannot", "It cannot"),
+        ("", "It cannot"),
+        (7, "It cannot"),
+    ],
+)
+def test_mlflow_tells_only_in_a_trace_what_the_model_said(trace: object, said: str) -> None:
+    body = orjson.dumps({"error_code": "BAD_REQUEST", "message": "It cannot", "stack_trace": trace})
+    assert format_named("mlflow").read_failure(Message(body, status=400)) == Failure(400, said)
 
 
 @pytest.mark.parametrize(("kind", "status"), [("InternalServerException", 500), ("ServiceUnavailableException", 503)])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import orjson
 
 from modelport.core.errors import InvalidArgument
 from modelport.server.encoding import json_body, records
@@ -44,6 +46,7 @@ _CODES = {
     504: "TEMPORARILY_UNAVAILABLE",
 }
 _OTHER_CODE = "INTERNAL_ERROR"
+_LONGEST_CAUSE = 500
 
 
 class MLflow:
@@ -123,14 +126,25 @@ class MLflow:
         return Response(200, json_body({"predictions": records(batch)}, base64=True))
 
     def read_failure(self, message: Message) -> Failure:
-        """Return `message`."""
-        return failure_in(message)
+        """Return `message`, and what the model itself said, which only the last line of `stack_trace` tells."""
+        failure = failure_in(message)
+        cause = _cause_in(message.body)
+        return replace(failure, words=f"{failure.words} ({cause})") if cause not in failure.words else failure
 
     def write_failure(self, error: Exception) -> Response:
         """Return `{"error_code", "message"}`."""
         response, text = told(error)
         response.body = json_body({"error_code": _CODES.get(response.status, _OTHER_CODE), "message": text})
         return response
+
+
+def _cause_in(body: bytes) -> str:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    trace = document.get("stack_trace") if isinstance(document, dict) else None
+    return trace.strip().rpartition("\n")[2][:_LONGEST_CAUSE] if isinstance(trace, str) else ""
 
 
 def _parameters(document: Mapping[str, Any]) -> dict[str, Any]:
