@@ -18,7 +18,7 @@ from tests.model_servers.ports import free_port
 _REQUIREMENTS = ("mlflow-skinny==3.17.2", "pandas>=2.3", "fastapi", "uvicorn")
 _APPLICATION = "mlflow.pyfunc.scoring_server.app:app"
 _MODELS = Path(__file__).parent / "mlflow_models" / "double.py"
-_START_S = 60
+_START_S = 120
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,7 @@ def test_what_a_caller_does_wrong_is_told_with_the_right_code(echo: Served) -> N
 
 def test_rows_of_a_caller_who_waits_no_longer_are_not_predicted(echo: Served) -> None:
     with concurrent.futures.ThreadPoolExecutor(1) as threads:
-        long = threads.submit(echo.client(1).infer, "model", [tensor(np.ones(1), "FP64")], parameters={"seconds": 2.0})
+        long = threads.submit(echo.client(1).infer, "model", [tensor(np.ones(1), "FP64")], parameters={"seconds": 4.0})
         echo.process.says("predicting 1", times=2)  # the first is the warm-up's
         with pytest.raises(InferenceServerException) as failed:
             echo.client(2).infer("model", [tensor(np.ones(5), "FP64")], client_timeout=0.2)
