@@ -19,6 +19,7 @@ from bench.gateway import gateway
 from bench.listener import listener_part
 from bench.machine import ToolMissing, machine
 from bench.report import Part, text
+from bench.rpc import rpc
 from bench.scale import scale
 from bench.server import server
 from bench.soak import soak
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[..., Part]] = {
     "scale": scale,
     "switch": switch,
     "listener": listener_part,
+    "grpc": rpc,
 }
 # Not among "all": they install the servers that are compared, gigabytes in sum, and take long.
 ALONE: dict[str, Callable[..., Part]] = {"server": server, "soak": soak}
