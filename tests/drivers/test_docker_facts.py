@@ -175,7 +175,8 @@ def test_an_engine_tells_whether_it_hands_out_gpus(info: dict[str, Any], expecte
 
 def test_processes_are_read_from_either_engine() -> None:
     docker = {"Titles": ["PID", "STAT", "COMMAND"], "Processes": [["8978", "Ss", "python3 -m http.server"]]}
-    podman = {"Titles": ["PID", "STATE", "COMMAND"], "Processes": [["1", "Z", "sleep 600"], ["2 S x"]]}
+    ours = ["3", "R", "cat /proc/net/tcp /proc/net/tcp6"]  # which looks for sockets at the same time
+    podman = {"Titles": ["PID", "STATE", "COMMAND"], "Processes": [["1", "Z", "sleep 600"], ["2 S x"], ours]}
     assert processes_of(docker) == (ProcessFacts(8978, ("python3", "-m", "http.server"), "sleeping"),)
     assert processes_of(podman) == (ProcessFacts(1, ("sleep", "600"), "zombie"),)
 

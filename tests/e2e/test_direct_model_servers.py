@@ -156,3 +156,5 @@ def test_modelports_own_server_stands_where_tensorflow_serving_stood(mp: Platfor
     assert answer.status_code == 200, answer.text
     assert len(answer.json()["predictions"]) == 2
     assert asked(mp, "weather", b'{"inputs": []}').json()["error"]["message"].startswith("The body has no `instances`")
+    # Its image is removed next, which would fail while a replica, or one in its place, is there.
+    mp.wait(mp.delete("models/weather/versions/v1"), within_s=60)

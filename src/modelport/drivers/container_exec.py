@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import aiodocker
@@ -19,6 +20,7 @@ from modelport.drivers.sockets import listening_rows, listening_sockets
 
 _DEADLINE_S = 5
 _TABLE_BYTES = 1 << 20
+_LOOK = ("cat", "/proc/net/tcp", "/proc/net/tcp6")
 # What may go wrong with one question must not cost the others their answers.
 _FAILURES = (aiodocker.DockerError, aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError)
 
@@ -61,8 +63,7 @@ async def _json(client: aiodocker.Docker, path: str, params: Mapping[str, str]) 
 
 
 async def _sockets(client: aiodocker.Docker, container: str) -> tuple[ListeningSocket, ...] | None:
-    tables = ["/proc/net/tcp", "/proc/net/tcp6"]
-    run = await client.containers.container(container).exec(["cat", *tables], stdout=True, stderr=False)
+    run = await client.containers.container(container).exec([*_LOOK], stdout=True, stderr=False)
     output = b""
     async with run.start(detach=False) as stream:
         while (message := await stream.read_out()) is not None and len(output) < _TABLE_BYTES:
@@ -73,12 +74,12 @@ async def _sockets(client: aiodocker.Docker, container: str) -> tuple[ListeningS
 
 
 def processes_of(top: Mapping[str, Any]) -> tuple[ProcessFacts, ...]:
-    """Read processes from `GET /containers/NAME/top` with the columns pid, state and command."""
+    """Read processes from `GET /containers/NAME/top` with the columns pid, state and command, but for our own look."""
     rows = (row for row in top["Processes"] or () if len(row) >= 3)
-    return tuple(
-        ProcessFacts(int(row[0]), tuple(" ".join(row[2:]).split()), _STATES.get(row[1][:1], row[1]))
-        for row in list(rows)[:MOST_PROCESSES]
+    found = (
+        ProcessFacts(int(row[0]), tuple(" ".join(row[2:]).split()), _STATES.get(row[1][:1], row[1])) for row in rows
     )
+    return tuple(islice((one for one in found if one.command != _LOOK), MOST_PROCESSES))
 
 
 def usage_of(stats: Mapping[str, Any]) -> Usage:
