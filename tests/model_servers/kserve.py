@@ -6,22 +6,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.engines import engine_api
 from tests.engines.fixtures import BASE_IMAGE
 from tests.model_servers.cached import environ, packages, require_the_python_of_images
 from tests.model_servers.ports import free_port
+from tests.model_servers.readiness import until_ready
 
 _REQUIREMENTS = ("kserve==0.21.0",)
 _MODEL = Path(__file__).parent / "kserve_models" / "double.py"
-_START_S = 60
 _DOCKERFILE = f"""\
 ARG BASE={BASE_IMAGE}
 FROM ${{BASE}}
@@ -58,11 +56,7 @@ def kserve(kserve_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + _START_S
-        while not _ready(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"KServe is not ready:\n{log.read_text(errors='replace')[-3000:]}")
-            time.sleep(0.1)
+        until_ready(f"{url}/v2/models/double/ready", process, log)
         yield KServe(url)
     finally:
         process.kill()
@@ -82,10 +76,3 @@ def kserve_image(kserve_packages: Path, podman_engine: str) -> str:
             (context / "Dockerfile").write_text(_DOCKERFILE)
             engine_api.build_image(podman_engine, context, image)
     return image
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/v2/models/double/ready", trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False

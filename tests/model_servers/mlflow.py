@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.model_servers.cached import environ, packages
 from tests.model_servers.ports import free_port
+from tests.model_servers.readiness import until_ready
 
 _REQUIREMENTS = ("mlflow-skinny==3.17.2", "pandas>=2.3", "fastapi", "uvicorn")
 _APPLICATION = "mlflow.pyfunc.scoring_server.app:app"
 _MODELS = Path(__file__).parent / "mlflow_models" / "double.py"
-_START_S = 120
 
 
 @pytest.fixture(scope="session")
@@ -63,19 +61,8 @@ def _serving(installed: Path, model: Path) -> Iterator[str]:
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + _START_S
-        while not _ready(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"MLflow is not ready:\n{log.read_text(errors='replace')[-3000:]}")
-            time.sleep(0.1)
+        until_ready(f"{url}/ping", process, log)
         yield url
     finally:
         process.kill()
         process.wait()
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/ping", trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False

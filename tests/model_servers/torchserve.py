@@ -10,13 +10,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.conftest import missing
@@ -24,10 +22,10 @@ from tests.engines import engine_api
 from tests.engines.fixtures import BASE_IMAGE
 from tests.model_servers.cached import environ, packages, require_the_python_of_images
 from tests.model_servers.ports import free_port
+from tests.model_servers.readiness import until_ready
 
 MODELS = Path(__file__).parent / "torchserve_models"
 _REQUIREMENTS = ("torchserve==0.12.0", "torch-model-archiver==0.12.0", "pyyaml", "setuptools")
-_START_S = 60
 # What a program needs of PyTorch that was not built with it and does not build on it.
 _UNUSED = shutil.ignore_patterns("include", "test", "*.a")
 _OF_TORCH = ("torch", "torchgen", "functorch", "numpy", "numpy.libs", "sympy", "mpmath", "networkx", "jinja2")
@@ -126,22 +124,11 @@ def running(files: TorchServeFiles, store: Path) -> Iterator[TorchServe]:
             command, cwd=store, env=files.environ, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + _START_S
-        while not _ready(addresses["inference"]):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"TorchServe is not ready:\n{(store / 'output').read_text(errors='replace')[-3000:]}")
-            time.sleep(0.1)
+        until_ready(addresses["inference"] + "/ping", process, store / "output")
         yield TorchServe(addresses["inference"])
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/ping", trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def _lay_out(files: TorchServeFiles, context: Path) -> None:

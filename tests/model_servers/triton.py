@@ -12,14 +12,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.conftest import missing
@@ -27,12 +25,12 @@ from tests.engines import engine_api
 from tests.engines.fixtures import BASE_IMAGE
 from tests.model_servers.cached import cached
 from tests.model_servers.ports import free_port
+from tests.model_servers.readiness import until_ready
 
 MODELS = Path(__file__).parent / "triton_models"
 _WHEEL = "nvidia-pytriton==0.7.0"
 _NUMPY = "numpy==1.26.4"  # the backend was built against the first numpy
 _LIBPYTHON = Path("/usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0")
-_START_S = 60
 _LAYOUT = 1  # of the folder, see `_lay_out`
 _HOME = "/opt/tritonserver"  # as in the published image
 _DOCKERFILE = f"""\
@@ -88,12 +86,7 @@ def running(files: Path, models: Path, log: Path) -> Iterator[Triton]:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ(files))
     try:
         url = f"http://127.0.0.1:{port}"
-
-        deadline = time.monotonic() + _START_S
-        while not _ready(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"Triton is not ready:\n{log.read_text(errors='replace')[-3000:]}")
-            time.sleep(0.05)
+        until_ready(f"{url}/v2/health/ready", process, log)
         yield Triton(url)
     finally:
         process.terminate()
@@ -128,13 +121,6 @@ def with_program(folder: Path, files: Path) -> str:
     program.write_text(f'#!/bin/sh\nexport LD_LIBRARY_PATH="{files}/lib"\n{command}\n')
     program.chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/v2/health/ready", trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def _installed() -> Path:
