@@ -19,7 +19,7 @@ from typer.main import get_command
 from docs.facts import commands, gateway_rows, kinds, openapi_document
 from docs.findings import finding_page, index_rows, message_rows
 from docs.listener import datatype_rows, format_rows, sections
-from docs.server_settings import HEADS, setting_rows
+from docs.server_settings import HEADS, PREDICTION_SERVER, setting_rows
 from modelport.api.errors import DOMAIN
 from modelport.api.ml_v1 import messages
 from modelport.api.ml_v1.convert import version_draft
@@ -96,7 +96,9 @@ def pages() -> dict[str, str]:
         "environment-variables.md": _page("Environment of a replica", _environment()),
         "listener.md": _page("Listener", _listener()),
         "machine-types.md": _page("Machine types", _machine_types()),
-        "prediction-server.md": _page("Prediction server", _prediction_server()),
+        "prediction-server.md": _page(
+            "Prediction server", [PREDICTION_SERVER, _table(HEADS, setting_rows(server_settings()))]
+        ),
         "presets.md": _page("Presets", _presets()),
         "runtime-versions.md": _page("Runtime versions", _runtime_versions()),
         "conditions.md": _page("States and conditions", _conditions()),
@@ -279,16 +281,6 @@ def _listener() -> Iterator[str]:
     yield "## Settings"
     yield "Of `modelport-listener`, as options or variables; options win. Where no listener is named, it looks for one."
     yield _table(HEADS, setting_rows(listener_settings()))
-
-
-def _prediction_server() -> Iterator[str]:
-    yield (
-        "What `modelport-server` runs with: options, then variables `MODELPORT_SERVER_…`, then keys below `server:` in"
-        " the model folder's modelport.yaml (`batch_max_rows: 64`), then variables of the container contract; the first"
-        " that says something wins. All that is wrong with them is reported at once, each with where it stands. How the"
-        " server works: [the prediction server](../concepts/prediction-server.md)."
-    )
-    yield _table(HEADS, setting_rows(server_settings()))
 
 
 def _machine_types() -> Iterator[str]:

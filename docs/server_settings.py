@@ -7,6 +7,12 @@ from collections.abc import Mapping, Sequence
 from modelport.server.config import Setting
 
 HEADS = ("option", "variable", "default", "meaning")
+PREDICTION_SERVER = (
+    "What `modelport-server` runs with: options, then variables `MODELPORT_SERVER_…`, then keys below `server:` in"
+    " the model folder's modelport.yaml (`batch_max_rows: 64`), then variables of the container contract; the first"
+    " that says something wins. All that is wrong with them is reported at once, each with where it stands. How the"
+    " server works: [the prediction server](../concepts/prediction-server.md)."
+)
 
 
 def setting_rows(table: Mapping[str, Setting]) -> list[Sequence[str]]:
