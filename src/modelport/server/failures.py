@@ -49,6 +49,11 @@ def status_of(error: Exception) -> Status:
     return as_error(error).status()
 
 
+def words_of(status: Status) -> str:
+    """Return what a failure says and what helps, for protocols that have one text for both."""
+    return writable(f"{status.message}. {status.hint}" if status.hint else status.message)
+
+
 def response(error: Exception) -> Response:
     """Return the answer in the form of Google's APIs: code, message, status, details."""
     status = status_of(error)

@@ -18,6 +18,8 @@ from modelport.server.number_arrays import WORTHWHILE_BYTES, NumberReader
 from modelport.server.rows import batch_of
 from modelport.server.tensors import Tensor
 
+LENGTH_HEADER = b"inference-header-content-length"  # of the JSON, where tensors in binary form follow it
+
 _DEFAULT_OUTPUT = "output-0"
 _BINARY_OUTPUT = "binary_data_output"
 

@@ -17,12 +17,11 @@ from modelport.server import failures, inference
 from modelport.server.batching import Batcher, Job
 from modelport.server.exchange import Handler, Reply, Request, Response
 from modelport.server.execution import Outcome, Predicted
-from modelport.server.inference import Inference
+from modelport.server.inference import LENGTH_HEADER, Inference
 from modelport.server.model import ModelInfo, TensorInfo
 from modelport.server.number_arrays import NumberReader
 from modelport.server.prediction import counted, unwritable
 
-_LENGTH_HEADER = b"inference-header-content-length"
 _MOST_DIGITS = 18  # of a length; Python reads no number of thousands of them
 _BINARY = b"application/octet-stream"
 _EXTENSIONS = ["binary_tensor_data"]
@@ -112,15 +111,14 @@ class Infer:
         headers = {b"server-timing": spans.header()}
         if answer.json_length is None:
             return Response(200, answer.body, headers=headers)
-        headers[_LENGTH_HEADER] = b"%d" % answer.json_length
+        headers[LENGTH_HEADER] = b"%d" % answer.json_length
         return Response(200, answer.body, _BINARY, headers)
 
 
 def refusal(error: Exception) -> Response:
     """Return a failure in the form of the protocol."""
     status = failures.status_of(error)
-    text = f"{status.message}. {status.hint}" if status.hint else status.message
-    return Response(status.code.http_status, orjson.dumps({"error": failures.writable(text)}))
+    return Response(status.code.http_status, orjson.dumps({"error": failures.words_of(status)}))
 
 
 def json_length(request: Request) -> int | None:
@@ -129,7 +127,7 @@ def json_length(request: Request) -> int | None:
     Raises:
         InvalidArgument: the request says a length that it cannot be.
     """
-    value = request.header(_LENGTH_HEADER)
+    value = request.header(LENGTH_HEADER)
     if not value:
         return None
     if not value.isdigit() or len(value) > _MOST_DIGITS or int(value) > len(request.body):

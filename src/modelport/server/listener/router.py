@@ -9,13 +9,13 @@ from typing import Any
 
 from modelport.core.errors import InvalidArgument, RouteNotFound
 from modelport.server.exchange import Request
+from modelport.server.inference import LENGTH_HEADER
 from modelport.server.listener.body_member import BodyMember
 from modelport.server.listener.declaration import Listener, RouteBy, Routes
 from modelport.server.listener.steps.rows_apart import rows_in
 from modelport.server.model import Batch, rows_of
 
 EACH = "each instance"  # the target of requests whose instances go their own ways; no name of a stack or model
-_JSON_LENGTH = b"inference-header-content-length"
 
 
 class Router:
@@ -80,7 +80,7 @@ class Router:
         return self._of(request.header(self._header).decode("latin-1"), "header")
 
     def _by_field(self, request: Request) -> str:
-        length = request.header(_JSON_LENGTH)
+        length = request.header(LENGTH_HEADER)
         size = int(length) if length.isdigit() else len(request.body)
         try:
             found = self._member.find(request.body[:size])
@@ -98,7 +98,7 @@ class Router:
             request.body = found.without + request.body[size:]
             if length:
                 request.headers = [
-                    (name, b"%d" % len(found.without) if name.lower() == _JSON_LENGTH else value)
+                    (name, b"%d" % len(found.without) if name.lower() == LENGTH_HEADER else value)
                     for name, value in request.headers
                 ]
         return target

@@ -82,9 +82,7 @@ class RpcServer:
                 await _abort(context, failure.code, failure.message)
             except Error as error:
                 status = failures.status_of(error)
-                await _abort(
-                    context, status.code, f"{status.message}. {status.hint}" if status.hint else status.message
-                )
+                await _abort(context, status.code, failures.words_of(status))
             except Exception:  # a defect of a handler, as over REST
                 traceback.print_exc(file=sys.stderr)
                 await _abort(context, Code.INTERNAL, "The server failed. See its log")

@@ -17,9 +17,9 @@ import orjson
 from modelport.core.errors import Code, InvalidArgument
 from modelport.server import tensors
 from modelport.server.exchange import Request, Response
+from modelport.server.inference import LENGTH_HEADER
 from modelport.server.tensors import Tensor
 
-_LENGTH_HEADER = b"inference-header-content-length"
 _MODELS = "/v2/models/"
 _PATHS = {"ServerLive": b"/v2/health/live", "ServerReady": b"/v2/health/ready", "ServerMetadata": b"/v2"}
 _NOT_READY = 503
@@ -59,7 +59,7 @@ def request_of(method: str, message: Any) -> Request:
         path = _model_path(message.model_name, message.model_version) + "/infer"
         head, parts = _inference(message)
         json = orjson.dumps(head)
-        headers = [(_LENGTH_HEADER, b"%d" % len(json))]
+        headers = [(LENGTH_HEADER, b"%d" % len(json))]
         return Request(b"POST", path.encode(), b"", headers, b"".join((json, *parts)), received)
     if method in _PATHS:
         return Request(b"GET", _PATHS[method], received=received)
@@ -156,7 +156,7 @@ def _binary(tensor: Any) -> bytes:
 
 
 def _inferred(made: Any, response: Response) -> Any:
-    length = int(response.headers.get(_LENGTH_HEADER, len(response.body)))
+    length = int(response.headers.get(LENGTH_HEADER, len(response.body)))
     document = orjson.loads(response.body[:length])
     outputs, raw, start = [], [], length
     for one in document["outputs"]:

@@ -19,8 +19,7 @@ _WORDS = ("error", "message", "Message", "error_message", "detail", "description
 def told(error: Exception) -> tuple[Response, str]:
     """Return an answer with the status of a failure, for a body in the words of a format; and what it has to say."""
     status = failures.status_of(error)
-    text = f"{status.message}. {status.hint}" if status.hint else status.message
-    return Response(status.code.http_status, b""), failures.writable(text)
+    return Response(status.code.http_status, b""), failures.words_of(status)
 
 
 def failure_in(message: Message) -> Failure:

@@ -9,7 +9,7 @@ from modelport.server import inference, open_inference, tensors
 from modelport.server.decoding import too_deep
 from modelport.server.encoding import json_body
 from modelport.server.exchange import JSON, Request, Response
-from modelport.server.inference import Inference
+from modelport.server.inference import LENGTH_HEADER, Inference
 from modelport.server.listener.declaration import Model
 from modelport.server.listener.formats.base import Call, Failure, Message, garbled
 from modelport.server.listener.formats.failure_words import failure_in
@@ -19,7 +19,6 @@ from modelport.server.model import Batch, ModelInfo, TensorInfo
 from modelport.server.number_arrays import WORTHWHILE_BYTES, NumberReader
 from modelport.server.tensors import Tensor
 
-_LENGTH = b"inference-header-content-length"
 _BINARY = b"application/octet-stream"
 _WANTED = "an object with a list `outputs` of tensors"
 
@@ -38,7 +37,7 @@ class OpenInference:
 
     def speaks(self, request: Request) -> bool:
         """Return whether it has tensors."""
-        if request.header(_LENGTH):
+        if request.header(LENGTH_HEADER):
             return True
         return has_member(request, b"inputs") and has_member(request, b"datatype")
 
@@ -72,7 +71,7 @@ class OpenInference:
         json = json_body({**document, "inputs": heads})
         if not parts:
             return Message(json)
-        return Message(b"".join((json, *parts)), _BINARY, {_LENGTH: b"%d" % len(json)})
+        return Message(b"".join((json, *parts)), _BINARY, {LENGTH_HEADER: b"%d" % len(json)})
 
     def read_answer(self, message: Message, model: Model) -> Batch:
         """Return the outputs: rows of the one, named columns of several."""
@@ -100,7 +99,7 @@ class OpenInference:
         answer = inference.answer(wanted, outputs, name, "")
         if answer.json_length is None:
             return Response(200, answer.body, JSON)
-        return Response(200, answer.body, _BINARY, {_LENGTH: b"%d" % answer.json_length})
+        return Response(200, answer.body, _BINARY, {LENGTH_HEADER: b"%d" % answer.json_length})
 
     def read_failure(self, message: Message) -> Failure:
         """Return `error`."""
@@ -112,12 +111,12 @@ class OpenInference:
 
     def _tensors(self, message: Message, model: Model) -> list[Tensor]:
         try:
-            length = int(message.headers.get(_LENGTH, b"") or len(message.body))
+            length = int(message.headers.get(LENGTH_HEADER, b"") or len(message.body))
         except ValueError:
             length = -1
         if not 0 <= length <= len(message.body):
-            told = message.headers[_LENGTH].decode("latin-1")
-            raise garbled(message, model, "as long as it says", f"its {_LENGTH.decode()} is `{told}`")
+            told = message.headers[LENGTH_HEADER].decode("latin-1")
+            raise garbled(message, model, "as long as it says", f"its {LENGTH_HEADER.decode()} is `{told}`")
         json = message.body[:length] if length < len(message.body) else message.body
         document = self._outputs.read_tensors(json) if len(json) >= WORTHWHILE_BYTES else None
         if document is None:
@@ -142,7 +141,7 @@ class BinaryOpenInference(OpenInference):
 
     def speaks(self, request: Request) -> bool:
         """Return whether tensors follow behind the JSON."""
-        return bool(request.header(_LENGTH))
+        return bool(request.header(LENGTH_HEADER))
 
 
 def _read(outputs: list[Any], binary: memoryview) -> list[Tensor]:
