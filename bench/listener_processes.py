@@ -1,4 +1,4 @@
-"""The processes that the listener's measurements are of: model servers, and listeners in front of them."""
+"""The processes that measurements of servers are of: model servers, and listeners in front of them."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def bare_server(folder: Path) -> Iterator[Running]:
     """Run a server that gives one fixed answer."""
     (folder / "bare.py").write_text(_BARE)
     port = free_port()
-    with _run([sys.executable, "bare.py", str(port)], folder, port, "/") as running:
-        yield running
+    with running([sys.executable, "bare.py", str(port)], folder, port, "/") as one:
+        yield one
 
 
 @contextmanager
@@ -66,8 +66,8 @@ def model_server(folder: Path, predictor: str, *flags: str) -> Iterator[Running]
     port = free_port()
     name = f"{_ROOT}/bench/listener_code.py:{predictor}"
     command = [sys.executable, "-m", "modelport.server", "--predictor", name, "--workers", "1", *flags]
-    with _run([*command, "--host", "127.0.0.1", "--port", str(port)], folder, port, "/health") as running:
-        yield running
+    with running([*command, "--host", "127.0.0.1", "--port", str(port)], folder, port, "/health") as one:
+        yield one
 
 
 @contextmanager
@@ -77,12 +77,13 @@ def listener(folder: Path, declaration: str) -> Iterator[Running]:
     (folder / "listener.yaml").write_text(declaration)
     (folder / "steps.py").write_bytes((_ROOT / "bench/listener_code.py").read_bytes())
     command = [sys.executable, "-m", "modelport.server.listener", "listener.yaml"]
-    with _run([*command, "--host", "127.0.0.1", "--port", str(port)], folder, port, "/health") as running:
-        yield running
+    with running([*command, "--host", "127.0.0.1", "--port", str(port)], folder, port, "/health") as one:
+        yield one
 
 
 @contextmanager
-def _run(command: list[str], folder: Path, port: int, health: str) -> Iterator[Running]:
+def running(command: list[str], folder: Path, port: int, health: str) -> Iterator[Running]:
+    """Run a program that answers at the port while the body runs; begin when its health route says so."""
     with child(command, folder=folder, environ=_ENVIRON) as process:
         deadline = time.monotonic() + _PATIENCE_S
         while not _healthy(f"http://127.0.0.1:{port}{health}"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,18 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-import httpx
 import joblib
 import numpy as np
-import psutil
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-from bench.processes import child, cpu_s, free_port, listening
+from bench.listener_processes import Running, running
+from bench.processes import free_port
 from bench.report import Part, Table, median
 from modelport.server.rpc.messages import SERVICE, message_types
 
-_ROOT = Path(__file__).parents[1]
 _ROW = [[5.1, 3.5, 1.4, 0.2]]
 _SIZES = {"one row": 1, "100 KB": 3200, "1 MB": 32768}
 _TYPES = message_types()
@@ -36,10 +33,10 @@ def rpc(folder: Path, *, quick: bool) -> Part:
     """Ask one worker over both, in turn, and look at what a caller waits and what the server's processes take."""
     rounds, times = (2, 200) if quick else (5, 1000)
     rows: list[tuple[str | float, ...]] = []
-    with _serving(folder) as (http_port, grpc_port, server):
+    with _serving(folder) as (server, grpc_port):
         for size, count in _SIZES.items():
             instances = np.repeat(np.array(_ROW), count, axis=0)
-            ways = {"REST": _rest(http_port, instances), "gRPC": _grpc(grpc_port, instances)}
+            ways = {"REST": _rest(server.port, instances), "gRPC": _grpc(grpc_port, instances)}
             found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
             for _ in range(rounds):
                 for way, ask in ways.items():
@@ -54,18 +51,15 @@ def rpc(folder: Path, *, quick: bool) -> Part:
 
 
 @contextmanager
-def _serving(folder: Path) -> Iterator[tuple[int, int, psutil.Process]]:
+def _serving(folder: Path) -> Iterator[tuple[Running, int]]:
     features, classes = load_iris(return_X_y=True)
     (folder / "iris").mkdir()
     joblib.dump(LogisticRegression(max_iter=500).fit(features, classes), folder / "iris/model.joblib")
     http_port, grpc_port = free_port(), free_port()
     ports = [f"--port={http_port}", f"--grpc-port={grpc_port}"]
     command = [sys.executable, "-m", "modelport.server", "iris", "--host=127.0.0.1", "--workers=1", *ports]
-    with child(command, folder=folder, environ=os.environ | {"PYTHONPATH": f"{_ROOT}/src"}) as process:
-        listening(grpc_port)  # which it does when its worker is ready
-        while httpx.get(f"http://127.0.0.1:{http_port}/health", trust_env=False).status_code != 200:
-            time.sleep(0.01)
-        yield http_port, grpc_port, psutil.Process(process.pid)
+    with running(command, folder, http_port, "/health") as server:
+        yield server, grpc_port
 
 
 def _rest(port: int, instances: np.ndarray) -> Ask:
@@ -97,15 +91,14 @@ def _grpc(port: int, instances: np.ndarray) -> Ask:
     return lambda: infer(message)
 
 
-def _measured(ask: Ask, server: psutil.Process, times: int) -> tuple[float, float]:
+def _measured(ask: Ask, server: Running, times: int) -> tuple[float, float]:
     """Return the median wait and the server's CPU time for a request, in seconds."""
     for _ in range(_WARM_UP):
         ask()
-    family = [server, *server.children(recursive=True)]
-    before = sum(map(cpu_s, family))
+    before = server.cpu_s()
     waits = []
     for _ in range(times):
         start = time.perf_counter()
         ask()
         waits.append(time.perf_counter() - start)
-    return median(waits), (sum(map(cpu_s, family)) - before) / times
+    return median(waits), (server.cpu_s() - before) / times

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from tritonclient.utils import InferenceServerException
 
 from modelport.server.rpc.messages import SERVICE, message_types
+from tests.model_servers.ports import free_port
 from tests.server.server_process import ServerProcess, start
 
 __all__ = ["start"]  # the fixture
@@ -55,9 +56,7 @@ class Served:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
