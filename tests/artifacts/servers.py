@@ -7,7 +7,6 @@ import functools
 import hashlib
 import hmac
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -27,6 +26,7 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from tests.conftest import missing
+from tests.ports import free_port
 
 AZURE_ACCOUNT = "devstoreaccount1"
 # The published key of the emulator's only account.
@@ -41,12 +41,6 @@ class Bucket:
     root: str
     put: Callable[[str, bytes], object]
     environ: Mapping[str, str] = field(default_factory=dict)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from modelport.core.errors import (
     ArtifactUnauthorized,
 )
 from tests.artifacts.conftest import MakeCache
-from tests.artifacts.servers import Bucket, CrookedStore, free_port, s3_environ
+from tests.artifacts.servers import Bucket, CrookedStore, s3_environ
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from modelport.core.errors import (
     InvalidArgument,
 )
 from tests.artifacts.conftest import MakeCache
-from tests.artifacts.servers import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 

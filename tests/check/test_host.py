@@ -41,7 +41,8 @@ from modelport.core.facts import HostFacts
 from modelport.gateway.config import GatewayConfig
 from modelport.gateway.haproxy import HAProxyGateway
 from tests.conformance.gateway import running
-from tests.gateway.conftest import config, free_port  # noqa: F401 - a fixture
+from tests.gateway.conftest import config  # noqa: F401 - a fixture
+from tests.ports import free_port
 
 SITE = Site(Path("/data"), "127.0.0.1:8470")
 PODMAN = HostFacts("docker", "Podman 4.3.1", "amd64", cgroup_version=1)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.conftest import Ran
 from tests.cli.test_base_install import run as run_base
-from tests.gateway.conftest import free_port
+from tests.ports import free_port
 
 Cli = Callable[..., Ran]
 

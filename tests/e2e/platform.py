@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "tests" / "images"
 FAST = {
@@ -24,12 +25,6 @@ FAST = {
     "MODELPORT_DRAIN_S": "5",
     "MODELPORT_CREATE_DEADLINE_S": "30",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(check: Callable[[], Any], *, within_s: float = 20, what: str = "") -> Any:

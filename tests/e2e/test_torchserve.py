@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from modelport.cli.presets import filled
-from tests.e2e.platform import Platform, free_port, platform
+from tests.e2e.platform import Platform, platform
 from tests.model_servers.torchserve import TorchServeFiles
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

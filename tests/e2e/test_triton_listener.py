@@ -18,8 +18,8 @@ from modelport.wheel import write_wheel
 from tests.e2e.platform import ROOT, eventually
 from tests.e2e.test_listener_examples import modelport
 from tests.e2e.test_templates import remove_images
-from tests.model_servers.ports import free_port
 from tests.model_servers.triton import with_program
+from tests.ports import free_port
 from tests.server.listener.listener_process import ListenerProcess
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +15,7 @@ from modelport.core.errors import FailedPrecondition
 from modelport.gateway.config import GatewayConfig
 from modelport.gateway.supervise import find_binary
 from tests.conftest import missing
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.ports import free_port
 
 
 def pids_below(directory: Path) -> list[int]:

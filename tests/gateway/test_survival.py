@@ -20,8 +20,9 @@ from modelport.gateway.config import GatewayConfig
 from modelport.gateway.haproxy import HAProxyGateway
 from modelport.gateway.tables import canonical
 from tests.conformance.gateway import MODEL, TABLE, route, running, server, split
-from tests.gateway.conftest import free_port, pids_below
+from tests.gateway.conftest import pids_below
 from tests.gateway.upstreams import upstream
+from tests.ports import free_port
 
 PREDICT = f"/v1/{MODEL}:predict"
 

@@ -18,8 +18,8 @@ from modelport.core.routes import Limits, RouteTable
 from modelport.gateway.config import GatewayConfig
 from modelport.gateway.haproxy import HAProxyGateway
 from tests.conformance.gateway import MODEL, route, running, server, split
-from tests.gateway.conftest import free_port
 from tests.gateway.upstreams import Upstream, upstream
+from tests.ports import free_port
 
 PREDICT = f"/v1/{MODEL}:predict"
 

@@ -15,8 +15,8 @@ import pytest
 from tests.engines import engine_api
 from tests.engines.fixtures import BASE_IMAGE
 from tests.model_servers.cached import environ, packages, require_the_python_of_images
-from tests.model_servers.ports import free_port
 from tests.model_servers.readiness import until_ready
+from tests.ports import free_port
 
 _REQUIREMENTS = ("kserve==0.21.0",)
 _MODEL = Path(__file__).parent / "kserve_models" / "double.py"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.model_servers.cached import environ, packages
-from tests.model_servers.ports import free_port
 from tests.model_servers.readiness import until_ready
+from tests.ports import free_port
 
 _REQUIREMENTS = ("mlflow-skinny==3.17.2", "pandas>=2.3", "fastapi", "uvicorn")
 _APPLICATION = "mlflow.pyfunc.scoring_server.app:app"

@@ -21,8 +21,8 @@ from tests.conftest import missing
 from tests.engines import engine_api
 from tests.engines.fixtures import BASE_IMAGE
 from tests.model_servers.cached import environ, packages, require_the_python_of_images
-from tests.model_servers.ports import free_port
 from tests.model_servers.readiness import until_ready
+from tests.ports import free_port
 
 MODELS = Path(__file__).parent / "torchserve_models"
 _REQUIREMENTS = ("torchserve==0.12.0", "torch-model-archiver==0.12.0", "pyyaml", "setuptools")

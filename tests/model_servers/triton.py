@@ -24,8 +24,8 @@ from tests.conftest import missing
 from tests.engines import engine_api
 from tests.engines.fixtures import BASE_IMAGE
 from tests.model_servers.cached import cached
-from tests.model_servers.ports import free_port
 from tests.model_servers.readiness import until_ready
+from tests.ports import free_port
 
 MODELS = Path(__file__).parent / "triton_models"
 _WHEEL = "nvidia-pytriton==0.7.0"

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,15 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.server.listener.listener_process import ROOT, ListenerProcess, chaos, declared, runs, until
 
 Listen = Callable[..., ListenerProcess]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def test_a_listener_starts_its_server_predicts_and_ends_in_peace(listen: Listen, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from tritonclient.utils import InferenceServerException
 
 from modelport.server.rpc.messages import SERVICE, message_types
-from tests.model_servers.ports import free_port
+from tests.ports import free_port
 from tests.server.server_process import ServerProcess, start
 
 __all__ = ["start"]  # the fixture
