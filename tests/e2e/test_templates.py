@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests import installer
 from tests.engines import engine_api
 from tests.engines.fixtures import BASE_IMAGE
 
@@ -85,18 +86,7 @@ def test_a_template_of_a_large_framework_passes_the_check_as_a_process(
 
     installed = tmp_path / "installed"
     wheel = next(folder.glob("*.whl"))
-    run(
-        Path(sys.executable),
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--target",
-        str(installed),
-        wheel.name,
-        folder=folder,
-    )
+    assert not installer.uv("pip", "install", "--no-deps", "--target", str(installed), str(wheel))
 
     command = ("--command", f"{frameworks_python} -m modelport.server model", "--env", f"PYTHONPATH={installed}")
     conforms(modelport("check", str(folder), "--driver", "process", *command, "--output", "json"))

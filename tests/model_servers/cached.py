@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests import installer
 from tests.conftest import missing
 
 
@@ -57,8 +58,5 @@ def environ(folder: Path) -> dict[str, str]:
 
 
 def _install(folder: Path, requirements: tuple[str, ...]) -> None:
-    # Most modules are never imported, and need not be compiled.
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile")
-    done = subprocess.run((*pip, "--target", str(folder), *requirements), capture_output=True, text=True)
-    if done.returncode:
-        missing(f"{', '.join(requirements)} cannot be installed: {done.stderr[-2000:]}")
+    if failed := installer.uv("pip", "install", "--python", sys.executable, "--target", str(folder), *requirements):
+        missing(f"{', '.join(requirements)} cannot be installed: {failed}")

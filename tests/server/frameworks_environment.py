@@ -3,20 +3,20 @@
 TensorFlow, PyTorch and the rest weigh gigabytes, so they are kept out of the environment of the other tests. Theirs
 lies in the user's cache under a name that holds a digest of what is in it.
 
-On Linux the usual wheel of PyTorch brings CUDA along. Where pip knows of no CPU wheel, name an index that has one in
-PIP_EXTRA_INDEX_URL; else the larger one is installed, and works as well.
+On Linux the usual wheel of PyTorch brings CUDA along. Where neither pip nor uv knows of a CPU wheel, name an index that
+has one in UV_INDEX; else the larger one is installed, and works as well.
 """
 
 import fcntl
 import hashlib
 import os
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests import installer
 from tests.conftest import missing
 
 _ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def _python() -> Path:
     with environment.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs that begin at the same time share one
         if not (environment / "complete").exists():
-            _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(environment))
+            _uv("venv", "--clear", "--no-project", "--python", sys.executable, str(environment))
             _install(environment, *together)
             _install(environment, "--no-deps", *_ALONE)
             (environment / "complete").touch()
@@ -70,12 +70,10 @@ def server_requirements() -> tuple[str, ...]:
 
 
 def _install(environment: Path, *arguments: str) -> None:
-    # Compiled are only the modules that are imported, when they are: most of these never will be.
-    pip = (sys.executable, "-m", "pip", "--python", str(environment / "bin/python"), "install")
-    _run(*pip, "--quiet", "--no-compile", "--disable-pip-version-check", *arguments)
+    # Nothing is compiled but modules that are imported, when they are: most of these never will be.
+    _uv("pip", "install", "--python", str(environment / "bin/python"), *arguments)
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        missing(f"The frameworks cannot be installed: {done.stderr[-2000:]}")
+def _uv(*arguments: str) -> None:
+    if failed := installer.uv(*arguments):
+        missing(f"The frameworks cannot be installed: {failed}")

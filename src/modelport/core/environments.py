@@ -18,7 +18,7 @@ class PackageFile:
 
     @property
     def requirement(self) -> str:
-        """Return the file as pip takes it."""
+        """Return the file as installers take it."""
         return f"{self.path}[{','.join(self.extras)}]" if self.extras else str(self.path)
 
 

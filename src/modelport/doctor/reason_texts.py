@@ -201,8 +201,8 @@ CONTROL_PLANE: dict[str, tuple[str, str]] = {
         "Read the last lines of the build: they are the step's own.",
     ),
     "ENVIRONMENT_BUILD_FAILED": (
-        "pip cannot install the libraries of the runtime version, or a package of `packageUris`.",
-        "Read the last lines: they are pip's own. Its index and proxy are those of where `modelport serve` runs.",
+        "The libraries of the runtime version, or a package of `packageUris`, cannot be installed.",
+        "Read the last lines: they are the installer's own. Index and proxy are those of where `modelport serve` runs.",
     ),
     "MODEL_CANNOT_BE_LOADED": (
         "The files are of no framework that is known, of another one than was named, or of a library that is missing.",

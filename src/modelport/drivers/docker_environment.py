@@ -21,7 +21,7 @@ import anyio
 
 from modelport.core.environments import Environment, PackageFile
 from modelport.core.errors import EngineUnreachable, EnvironmentBuildFailed, ImageNotFound, ImageUnauthorized
-from modelport.drivers import host_python, python_environment
+from modelport.drivers import environment_folder, host_python, python_environment
 from modelport.drivers.archive_stream import Entry, File, pack, sent
 from modelport.drivers.docker_calls import calling
 from modelport.drivers.docker_errors import translating
@@ -200,7 +200,7 @@ class EnvironmentImages:
             # Podman imports without the name.
             await client.images.tag(imported, repository, tag=name)
         if self._settings.prunes:
-            await python_environment.prune(self._settings.directory, frozenset(), unused_s=_KEPT_S)
+            await environment_folder.prune(self._settings.directory, frozenset(), unused_s=_KEPT_S)
 
     async def _require_same_architecture(self, client: aiodocker.Docker) -> None:
         with translating(self._engine):

@@ -31,7 +31,7 @@ from modelport.core.environments import Environment
 from modelport.core.errors import EngineUnreachable, Error, InvalidArgument, NoSpace, ReplicaCannotStart
 from modelport.core.facts import HostFacts, ImageFacts, ReplicaFacts
 from modelport.core.replicas import LogLine, Replica, ReplicaSpec
-from modelport.drivers import process_facts, process_folder, python_environment
+from modelport.drivers import environment_folder, process_facts, process_folder, python_environment
 from modelport.drivers.base import DriverHealth, DriverState
 from modelport.drivers.log_files import read_logs
 from modelport.drivers.process_command import Folder, command_line, environment
@@ -119,7 +119,7 @@ class ProcessDriver:
         """Remove virtual environments that are neither in `keep` nor were asked for within the last day."""
         if self._prunes_environments:
             digests = frozenset(image.rpartition("/")[2] for image in keep)
-            await python_environment.prune(self._environment_dir, digests, unused_s=_UNUSED_S)
+            await environment_folder.prune(self._environment_dir, digests, unused_s=_UNUSED_S)
 
     async def list(self) -> list[Replica]:
         """Return every replica, running or dead."""

@@ -1,28 +1,20 @@
-"""Environments of Python: a virtual environment for each digest, built by pip once and whole, used by many.
+"""Environments of Python: a virtual environment for each digest, built by uv once and whole, used by many.
 
-::
-
-    <directory>/.<digest>.lock       held by who builds or removes, and by pip while it runs
-    <directory>/<digest>/.venv       a virtual environment cannot be moved, so it is built where it stays
-    <directory>/<digest>/complete    there once it is whole; its time is that of the last use
-
-pip's own configuration is honoured: its files, `PIP_*` variables, proxies and certificates.
+It lies in `.venv` of its folder: a virtual environment cannot be moved, so it is built where it stays.
+uv's own configuration is honoured, and what pip is told of indexes, proxies and certificates (`package_index`).
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,16 +25,18 @@ from anyio.streams.text import TextReceiveStream
 
 from modelport.core.environments import Environment
 from modelport.core.errors import EngineUnreachable, EnvironmentBuildFailed, NoSpace
+from modelport.drivers import environment_folder
+from modelport.drivers.package_index import uv_variables
 
-_COMPLETE = "complete"
 _REQUIREMENTS = "requirements.txt"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_LOCK_POLL_S = 0.2
 _TOLD_LINES = 9
 _KEPT_LINES = 200
 _FULL_DISK_BYTES = 32 * 1024**2
-# What would lead the new environment's Python, or pip, into the one of modelport itself.
+# What would lead the new environment's Python, or uv, into the one of modelport itself.
 _MISLEADING = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+_BESIDE_MODELPORT = Path(sys.executable).parent / "uv"
+_WHOLE_LINES = {"COLUMNS": "1000"}  # names and paths in them are looked for
+_COMPLAINTS = ("error:", "×")
 
 
 def find_python(version: str) -> Path:
@@ -69,6 +63,7 @@ async def build(
     python: Path,
     compiled: bool = False,
     environ: Mapping[str, str] = os.environ,
+    uv: Path | None = None,
 ) -> Path:
     """Return the folder of an environment, whose Python is `.venv/bin/python`; build it where it is not there yet.
 
@@ -81,7 +76,8 @@ async def build(
         python: of which the virtual environment is made.
         compiled: whether every module is compiled now, for where it cannot be at its first import. It takes twice
             as long as all the rest.
-        environ: what pip is started with.
+        environ: what uv is started with.
+        uv: the program; the one that came with modelport, or the one on PATH, where none is named.
 
     Raises:
         EnvironmentBuildFailed: something cannot be installed; ends with the installer's last lines.
@@ -90,16 +86,17 @@ async def build(
     """
     folder = directory / environment.digest
     with _disk_errors(directory):
-        if await anyio.to_thread.run_sync(_use, folder):
+        if await anyio.to_thread.run_sync(environment_folder.use, folder):
             return folder
-        await anyio.to_thread.run_sync(_make, directory)
-        async with _held(directory, environment.digest) as lock:
-            if await anyio.to_thread.run_sync(_use, folder):
+        await anyio.to_thread.run_sync(environment_folder.make, directory)
+        async with environment_folder.held(directory, environment.digest) as lock:
+            if await anyio.to_thread.run_sync(environment_folder.use, folder):
                 return folder
             await anyio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
             try:
                 await anyio.to_thread.run_sync(_write_requirements, folder, environment)
-                await _install(folder, _commands(folder, environment, python, compiled=compiled), environ, lock)
+                commands = _commands(folder, environment, python, uv or find_uv(), compiled=compiled)
+                await _install(folder, commands, environ, lock)
             except BaseException:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
@@ -107,50 +104,53 @@ async def build(
     return folder
 
 
-async def prune(directory: Path, keep: frozenset[str], *, unused_s: float) -> None:
-    """Remove environments whose digest is not in `keep` and that nobody has asked for within the last `unused_s`."""
-    for folder in await anyio.to_thread.run_sync(_unused, directory, keep, unused_s):
-        lock = await anyio.to_thread.run_sync(_try_lock, _lock_file(directory, folder.name))
-        if lock is None:
-            continue  # somebody builds it
-        try:
-            if folder in await anyio.to_thread.run_sync(_unused, directory, keep, unused_s):
-                (folder / _COMPLETE).unlink(missing_ok=True)  # first: what is half removed must not be found
-                await anyio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
-        finally:
-            os.close(lock)
+def find_uv() -> Path:
+    """Return the installer: the one beside the running Python, else the one on PATH.
+
+    Raises:
+        EnvironmentBuildFailed: there is none.
+    """
+    if _BESIDE_MODELPORT.is_file():
+        return _BESIDE_MODELPORT
+    if found := shutil.which("uv"):
+        return Path(found)
+    raise EnvironmentBuildFailed(
+        "There is no uv to install libraries with", hint="Install it where modelport runs: `pip install uv`"
+    )
 
 
 def _commands(
-    folder: Path, environment: Environment, python: Path, *, compiled: bool
+    folder: Path, environment: Environment, python: Path, uv: Path, *, compiled: bool
 ) -> tuple[tuple[str, list[str]], ...]:
     """Return what is run, each with what it means when that fails."""
-    pip = [
-        *(str(folder / ".venv" / "bin" / "python"), "-m", "pip", "install"),
-        # Not --quiet: what two packages disagree about is told by the lines before the error.
-        *("--progress-bar", "off", "--no-input", "--disable-pip-version-check"),
-        *(() if compiled else ("--no-compile",)),
-        # Not as the file that lies there to be read: pip would speak of its lines, not of libraries.
+    venv = folder / ".venv"
+    quiet = ("--color", "never", "--no-progress")
+    make = [str(uv), "venv", *quiet, "--no-project", "--no-python-downloads", "--python", str(python), str(venv)]
+    install = [
+        *(str(uv), "pip", "install", *quiet, "--python", str(venv / "bin" / "python")),
+        *(("--compile-bytecode",) if compiled else ()),
+        # Not as the file that lies there to be read: uv would speak of its lines, not of libraries.
         *environment.requirements,
         *(package.requirement for package in environment.packages),
     ]
     return (
-        ("The virtual environment cannot be made", [str(python), "-m", "venv", str(folder / ".venv")]),
-        ("pip cannot install the libraries", pip),
+        ("The virtual environment cannot be made", make),
+        ("The libraries cannot be installed", install),
     )
 
 
 async def _install(
     folder: Path, commands: tuple[tuple[str, list[str]], ...], environ: Mapping[str, str], lock: int
 ) -> None:
-    env = {name: value for name, value in environ.items() if name not in _MISLEADING} | {"PYTHONUNBUFFERED": "1"}
+    kept = {name: value for name, value in environ.items() if name not in _MISLEADING}
+    env = {**kept, **uv_variables(environ), **_WHOLE_LINES}
     for failure, command in commands:
         code, lines = await _run(command, env, folder, lock)
         if code != 0:
             if shutil.disk_usage(folder).free < _FULL_DISK_BYTES:
                 raise NoSpace(f"No space for libraries in `{folder.parent}`", hint="Free some space")
             raise _failed(failure, code, lines)
-    (folder / _COMPLETE).touch()
+    environment_folder.complete(folder)
 
 
 async def _run(command: list[str], env: dict[str, str], folder: Path, lock: int) -> tuple[int, list[str]]:
@@ -165,7 +165,7 @@ async def _run(command: list[str], env: dict[str, str], folder: Path, lock: int)
             env=env,
             cwd=folder,
             start_new_session=True,
-            # It holds the lock too: should modelport be killed, nobody builds here while pip still writes.
+            # It holds the lock too: should modelport be killed, nobody builds here while uv still writes.
             pass_fds=(lock,),
         )
     try:
@@ -192,79 +192,25 @@ def _failed(failure: str, code: int, lines: list[str]) -> EnvironmentBuildFailed
     return EnvironmentBuildFailed(
         f"{failure} (exit code {code})" + (f":\n{said}" if said else ""),
         hint="Correct what it names: a package of `packageUris` that wants other versions than the runtime version"
-        " has, a package index that cannot be reached (PIP_INDEX_URL and the proxy are read where modelport runs)",
+        " has, a package index that cannot be reached (UV_DEFAULT_INDEX or PIP_INDEX_URL, and the proxy, are read where"
+        " modelport runs)",
     )
 
 
 def _telling(lines: list[str]) -> list[str]:
     """Return how the installer's complaint begins and how it ends; without one, its last lines."""
-    start = next((index for index, line in enumerate(lines) if line.strip().lower().startswith("error:")), len(lines))
+    start = next(
+        (index for index, line in enumerate(lines) if line.strip().lower().startswith(_COMPLAINTS)), len(lines)
+    )
     complaint = lines[start:]
     if len(complaint) <= _TOLD_LINES:
         return lines[-_TOLD_LINES:]
     return [*complaint[: _TOLD_LINES // 2], *complaint[-(_TOLD_LINES - _TOLD_LINES // 2) :]]
 
 
-@asynccontextmanager
-async def _held(directory: Path, digest: str) -> AsyncIterator[int]:
-    file = _lock_file(directory, digest)
-    while True:
-        lock = await anyio.to_thread.run_sync(_try_lock, file)
-        if lock is not None:
-            break
-        await anyio.sleep(_LOCK_POLL_S)
-    try:
-        yield lock
-    finally:
-        os.close(lock)
-
-
-def _lock_file(directory: Path, digest: str) -> Path:
-    return directory / f".{digest}.lock"
-
-
-def _try_lock(file: Path) -> int | None:
-    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
-
-
-def _make(directory: Path) -> None:
-    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.mkdir(mode=0o700, exist_ok=True)
-
-
 def _write_requirements(folder: Path, environment: Environment) -> None:
     folder.mkdir(mode=0o700)
     (folder / _REQUIREMENTS).write_text("".join(f"{line}\n" for line in environment.requirements))
-
-
-def _use(folder: Path) -> bool:
-    """Return whether the environment is whole; then it counts as used now."""
-    try:
-        os.utime(folder / _COMPLETE)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _unused(directory: Path, keep: frozenset[str], unused_s: float) -> list[Path]:
-    if not directory.is_dir():
-        return []
-    before = time.time() - unused_s
-    folders = (path for path in directory.iterdir() if _DIGEST.fullmatch(path.name) and path.name not in keep)
-    return [folder for folder in folders if _last_use(folder) < before]
-
-
-def _last_use(folder: Path) -> float:
-    for path in (folder / _COMPLETE, folder):
-        with suppress(FileNotFoundError):
-            return path.stat().st_mtime
-    return time.time()
 
 
 @contextmanager

@@ -160,16 +160,17 @@ def image_build_failed(evidence: Evidence) -> Found | None:
 def environment_build_failed(evidence: Evidence) -> Found | None:
     """The libraries of a version without a container cannot be installed.
 
-    Symptom: `ERROR: No matching distribution found for …`, `ERROR: ResolutionImpossible`, `Cannot install … because
-    these package versions have conflicting dependencies`, `error: subprocess-exited-with-error` of a `setup.py`.
+    Symptom: `No solution found when resolving dependencies`, `… was not found in the package registry`, `Failed to
+    build …`; where a base image's pip installs, `ERROR: No matching distribution found for …`, `ERROR:
+    ResolutionImpossible`, `error: subprocess-exited-with-error` of a `setup.py`.
 
-    Cause: a package of `packageUris` wants other versions than the runtime version pins, or is broken itself; or pip
-    reaches no package index from where modelport runs.
+    Cause: a package of `packageUris` wants other versions than the runtime version pins, or is broken itself; or no
+    package index is reached from where modelport runs.
 
     Proof: the installer's last lines.
 
     Fix: widen what the package requires, or choose a runtime version that has it; for an index of your own set
-    `PIP_INDEX_URL`, or pip's configuration file, for the control plane.
+    `UV_DEFAULT_INDEX` or `PIP_INDEX_URL`, or name it in `uv.toml` or `pip.conf`, for the control plane.
     """
     if evidence.error_reason != "ENVIRONMENT_BUILD_FAILED":
         return None
@@ -177,7 +178,7 @@ def environment_build_failed(evidence: Evidence) -> Found | None:
         evidence,
         "The libraries of the version cannot be installed.",
         "The installer says why below.",
-        "Correct the package that is named, or the package index that pip is to use",
+        "Correct the package that is named, or the package index that is to be used",
         keep_hint=True,
     )
 
