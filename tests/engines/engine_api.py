@@ -101,6 +101,16 @@ def inspect_container(engine: str, name: str) -> dict[str, object]:
         return found
 
 
+def remove_environments(engine: str) -> None:
+    """Remove images of environments, which each change of modelport makes anew, and images without a name."""
+    with client(engine) as http:
+        images = _require_success(http.get("/images/json")).json()
+        for image in images:
+            if any(str(tag).startswith("localhost/modelport-environment:") for tag in image.get("RepoTags") or ()):
+                http.delete(f"/images/{image['Id']}", params={"force": "true"})
+        http.post("/images/prune", params={"filters": json.dumps({"dangling": ["true"]})})
+
+
 def remove_all_containers(engine: str) -> None:
     """Empty an engine that belongs to the tests alone."""
     for name in container_names(engine):

@@ -170,8 +170,9 @@ def _service(command: Sequence[str], run: Path, *, environ: dict[str, str] | Non
             if process.poll() is not None or time.monotonic() > deadline:
                 raise EngineMissing(f"`{command[0]}` does not start: {log.read_text(errors='replace')[-1500:]}")
             time.sleep(0.05)
-        # A killed test run may have left containers in the storage.
+        # What earlier test runs have left in the storage: containers if they were killed, gigabytes of libraries.
         engine_api.remove_all_containers(engine)
+        engine_api.remove_environments(engine)
         try:
             yield engine
         finally:
