@@ -120,6 +120,17 @@ async def test_a_watch_is_let_go_with_its_container(driver: DockerDriver, echo: 
     assert open_descriptors() <= before + 3  # connections to the engine
 
 
+async def test_it_is_logged_when_memory_cannot_be_watched(
+    driver: DockerDriver,
+    echo: ReplicaSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("modelport.drivers.docker_observer.group_of", lambda container: None)
+    _, facts = await ended(driver, replace(echo, command=("true",), resources=SMALL))
+    assert facts.reports_oom == ("is not watched" not in caplog.text)
+
+
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 

@@ -53,17 +53,17 @@ def conforms(ran: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("template", BUILT)
-def test_a_template_builds_and_passes_the_check(template: str, podman_engine: str, tmp_path: Path) -> None:
+def test_a_template_builds_and_passes_the_check(template: str, docker_engine: str, tmp_path: Path) -> None:
     folder = written(template, tmp_path / f"template-{template}")
 
     build_args = ("--build-arg", f"BASE={BASE_IMAGE}")
-    ran = modelport("check", str(folder), *build_args, "--output", "json", MODELPORT_DOCKER_HOST=podman_engine)
+    ran = modelport("check", str(folder), *build_args, "--output", "json", MODELPORT_DOCKER_HOST=docker_engine)
 
     try:
         outcomes = {one["name"]: one["outcome"] for one in conforms(ran)["stages"]}
         assert outcomes["predict"] == "passed", outcomes
     finally:
-        remove_images(podman_engine, f"localhost/template-{template}")
+        remove_images(docker_engine, f"localhost/template-{template}")
 
 
 def remove_images(engine: str, repository: str) -> None:

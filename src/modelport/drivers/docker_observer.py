@@ -5,6 +5,7 @@ Nothing here raises for what cannot be seen: such a fact is None.
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ _DEADLINE_S = 10
 _MOST_KNOWN = 256
 # Asking the engine starts a program in the container: not ten times a second.
 _ENGINE_LOOK_EVERY_S = 2.0
+_NOT_TOLD = (aiodocker.DockerError, aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -137,7 +141,7 @@ class DockerObserver:
         Podman can set a container up and wait with its program: what runs out of memory at once is seen too.
         """
         identity = str(created["Id"])
-        with _unless_it_fails(), anyio.move_on_after(_DEADLINE_S):
+        with _unless_it_fails(f"the memory of container {identity[:12]} is not watched"), anyio.fail_after(_DEADLINE_S):
             if not self._is_local or not created["HostConfig"].get("Memory"):
                 return
             engine = await self._ask_engine()
@@ -146,13 +150,15 @@ class DockerObserver:
             async with calling(self._client(), "POST", f"containers/{identity}/init", libpod=True):
                 pass
             inspected = await self._client().containers.container(identity).show()
-            await anyio.to_thread.run_sync(
-                self._start_watch, RunningContainer(identity, int(inspected["State"]["Pid"]), None)
-            )
+            container = RunningContainer(identity, int(inspected["State"]["Pid"]), None)
+            if not await anyio.to_thread.run_sync(self._start_watch, container):
+                raise LookupError(f"no control group of process {container.pid} that can be watched")
 
-    def _start_watch(self, container: RunningContainer) -> None:
-        if container.id not in self._watch and (group := group_of(container)):
-            self._watch.watch(container.id, group)
+    def _start_watch(self, container: RunningContainer) -> bool:
+        if container.id in self._watch:
+            return True
+        group = group_of(container)
+        return group is not None and self._watch.watch(container.id, group)
 
     def _look(self, container: RunningContainer, known: _Known, watch: bool) -> Inside | None:
         if not is_here(container):
@@ -208,9 +214,10 @@ class DockerObserver:
 
 
 @contextmanager
-def _unless_it_fails() -> Iterator[None]:
-    """Leave out what the engine cannot or will not tell, or tells in a form of its own."""
+def _unless_it_fails(warning: str = "") -> Iterator[None]:
+    """Leave out what the engine cannot or will not tell, or tells in a form of its own; say so where it matters."""
     try:
         yield
-    except (aiodocker.DockerError, aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError):
-        return
+    except _NOT_TOLD as error:
+        if warning:
+            _log.warning("%s: %s", warning, str(error) or type(error).__name__)

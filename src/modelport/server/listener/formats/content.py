@@ -8,7 +8,7 @@ import numpy as np
 
 from modelport.core.errors import InvalidArgument, ModelServerGarbled
 from modelport.server.encoding import json_body
-from modelport.server.exchange import JSON, Request
+from modelport.server.exchange import JSON, Request, Response
 from modelport.server.listener.declaration import Model
 from modelport.server.listener.formats.base import Message, garbled
 from modelport.server.listener.formats.json_body import answered, read_value, values_in
@@ -113,6 +113,13 @@ def body_of(row: Any) -> tuple[bytes, bytes]:
     """Return a row as a body with its content type: bytes and texts as they are, all else as JSON."""
     written = None if isinstance(row, (list, dict)) else bytes_of(row)
     return (json_body(row), JSON) if written is None else written
+
+
+def answer_of(batch: Batch) -> Response:
+    """Return the answer to a caller that has the prediction of its row as the body."""
+    rows = values_in(batch)
+    body, content_type = body_of(rows[0] if len(rows) == 1 else rows)
+    return Response(200, body, content_type)
 
 
 def answer_in(message: Message, model: Model) -> Any:

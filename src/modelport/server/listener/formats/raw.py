@@ -9,9 +9,9 @@ from modelport.server import failures
 from modelport.server.exchange import Request, Response
 from modelport.server.listener.declaration import Model
 from modelport.server.listener.formats.base import Call, Failure, Message
-from modelport.server.listener.formats.content import answer_in, body_of, bytes_of, only_row, read_content
+from modelport.server.listener.formats.content import answer_in, answer_of, bytes_of, only_row, read_content
 from modelport.server.listener.formats.failure_words import failure_in
-from modelport.server.listener.formats.json_body import is_json, values_in
+from modelport.server.listener.formats.json_body import is_json
 from modelport.server.model import Batch
 
 
@@ -48,9 +48,7 @@ class Raw:
 
     def write_answer(self, batch: Batch, call: Call, name: str) -> Response:
         """Return the prediction of the row: bytes and texts as they are, all else as JSON."""
-        rows = values_in(batch)
-        body, content_type = body_of(rows[0] if len(rows) == 1 else rows)
-        return Response(200, body, content_type)
+        return answer_of(batch)
 
     def read_failure(self, message: Message) -> Failure:
         """Return what the body says: JSON of whatever form, or a short text."""

@@ -8,9 +8,9 @@ from modelport.server.encoding import json_body
 from modelport.server.exchange import Request, Response
 from modelport.server.listener.declaration import Model
 from modelport.server.listener.formats.base import Call, Failure, Message
-from modelport.server.listener.formats.content import answer_in, body_of, only_row, value_sent
+from modelport.server.listener.formats.content import answer_in, answer_of, body_of, only_row, value_sent
 from modelport.server.listener.formats.failure_words import failure_in, told
-from modelport.server.listener.formats.json_body import has_member, is_json, values_in
+from modelport.server.listener.formats.json_body import has_member, is_json
 from modelport.server.model import Batch
 
 # Its names for what went wrong, by status.
@@ -53,9 +53,7 @@ class TorchServe:
 
     def write_answer(self, batch: Batch, call: Call, name: str) -> Response:
         """Return the prediction of the row."""
-        rows = values_in(batch)
-        body, content_type = body_of(rows[0] if len(rows) == 1 else rows)
-        return Response(200, body, content_type)
+        return answer_of(batch)
 
     def read_failure(self, message: Message) -> Failure:
         """Return `message`. A handler that raises is answered with 503, as is one that is not there."""
