@@ -208,6 +208,16 @@ def test_a_changed_table_sends_only_what_changed() -> None:
     ]
 
 
+def test_a_replica_that_comes_back_has_the_limit_of_now() -> None:
+    haproxy = HAProxyModel()
+    with_one = route("v1", server("r-one", 1))
+    other = replace(with_one, limits=replace(with_one.limits, concurrency=7))
+    for wanted in (with_one, replace(other, servers=()), other):
+        publish(haproxy, canonical(RouteTable((wanted,))))
+    slot = haproxy.installed.slot_of(other.version)
+    assert haproxy.maxconn[f"{slot}/r-one"] == 7
+
+
 def test_slots_of_leaving_versions_are_not_taken() -> None:
     haproxy = HAProxyModel()
     full = RouteTable(tuple(route(f"v{n}") for n in range(SLOTS)))

@@ -278,7 +278,8 @@ def _enter(installed: Installed, table: RouteTable, slot_by_version: Mapping[str
                 yield f"enable health {name}"
                 yield f"enable server {name}"
                 continue
-            if not same_concurrency:
+            # While it was leaving, the limit may have changed without it.
+            if not same_concurrency or old.mode is not Mode.READY:
                 yield f"set maxconn server {name} {route.limits.concurrency}"
             if old.address != server.address:
                 yield f"set server {name} addr {server.address.host} port {server.address.port}"
