@@ -35,6 +35,7 @@ RECORDED = [
     ("python-stdin", 1, "READS_STANDARD_INPUT", "standard input"),
     ("python-input", 1, "READS_STANDARD_INPUT", "standard input"),
     ("python-pickle-main", 1, "PICKLE_MAIN_CLASS", "Model"),
+    ("joblib-pickle-main", 1, "PICKLE_MAIN_CLASS", "Model"),
     ("argparse-required", 2, "BAD_ARGUMENTS", "--model"),
     ("argparse-unrecognized", 2, "BAD_ARGUMENTS", "--swap-space=16"),
     ("click-option", 2, "BAD_ARGUMENTS", "--foo"),
@@ -150,3 +151,14 @@ def test_a_variable_that_is_not_set_is_named_with_where_to_set_it(said: str, rem
     assert found is not None
     assert found.code == "ENVIRONMENT_VARIABLE_MISSING"
     assert remedy in found.remedy.text
+
+
+def test_a_part_of_main_that_no_unpickler_asks_for_is_no_pickle() -> None:
+    words = """Traceback (most recent call last):
+  File "/app/serve.py", line 3, in <module>
+    run(sys.modules["__main__"].Model)
+AttributeError: module '__main__' has no attribute 'Model'
+"""
+    cause = diagnose(ended(words, 1)).cause
+    assert cause is not None
+    assert cause.code == "CRASHES_AT_START"

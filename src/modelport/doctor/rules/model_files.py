@@ -41,6 +41,11 @@ _LOAD_FRAMES = re.compile(
     r"(?:load|loads|load_model|InferenceSession)\(|from_pretrained\(|load_model\(|load_state_dict\(|InferenceSession\("
     r"|\bin (?:load_model|from_pretrained|load_state_dict|unpickle|_unpickle|load_weights|_legacy_load)$)"
 )
+# The second is said by unpicklers in Python, such as joblib's, of pickles up to protocol 3.
+_NOT_IN_MAIN = (
+    r"^AttributeError: Can't get attribute '([\w.]+)' on <module '__(?:mp_)?main__'",
+    r"^AttributeError: module '__(?:mp_)?main__' has no attribute '([\w.]+)'",
+)
 _SUBPROCESS_FRAME = re.compile(r"in _execute_child\b")
 
 
@@ -48,7 +53,8 @@ _SUBPROCESS_FRAME = re.compile(r"in _execute_child\b")
 def pickle_main_class(evidence: Evidence) -> Found | None:
     """The pickled model refers to a class or function that was defined in the training script itself.
 
-    Symptom: `AttributeError: Can't get attribute 'Model' on <module '__main__' from '/usr/local/bin/gunicorn'>`.
+    Symptom: `AttributeError: Can't get attribute 'Model' on <module '__main__' from '/usr/local/bin/gunicorn'>`, or, of
+    older pickles and joblib files, `AttributeError: module '__main__' has no attribute 'Model'`.
 
     Cause: a pickle holds the names of classes, not their code. What is defined in a script or a notebook has the module
     name `__main__`; in the server `__main__` is another program.
@@ -58,16 +64,19 @@ def pickle_main_class(evidence: Evidence) -> Found | None:
     Fix: move the class into a module, `from my_model import Model`, in training and in the image alike; train or at
     least save the model again; `COPY my_model.py .` in the Dockerfile.
     """
-    found = raised_by(evidence, r"^AttributeError: Can't get attribute '([\w.]+)' on <module '__(?:mp_)?main__'")
+    found = raised_by(evidence, *_NOT_IN_MAIN)
     if found is None:
         return None
-    name = found[1][1]
+    raised, match = found
+    if "has no attribute" in raised.message and not any("find_class" in frame for frame in raised.frames):
+        return None  # no unpickler asked for it
+    name = match[1]
     return Found(
         summary=f"The pickled model needs `{name}`, which was defined in the training script itself.",
         cause="The pickle refers to it as a part of `__main__`, and in the container that is the server.",
         remedy=f"Move `{name}` into a module, `my_model.py`, that training and server both import; save the model"
         " again; write `COPY my_model.py .` into the Dockerfile",
-        evidence=proof(evidence, str(found[0])),
+        evidence=proof(evidence, str(raised)),
     )
 
 
