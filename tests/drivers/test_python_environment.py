@@ -12,7 +12,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from modelport.core.environments import Environment, PackageFile
-from modelport.core.errors import EnvironmentBuildFailed
+from modelport.core.errors import EnvironmentBuildFailed, NoSpace
 from modelport.drivers.environment_folder import prune
 from modelport.drivers.python_environment import build, find_python
 
@@ -91,6 +91,13 @@ async def test_a_long_complaint_is_told_from_its_beginning_to_its_end(place: Pla
     assert lines[1:3] == ["ERROR: Cannot install a and b", "200"]
     assert lines[-2:] == ["299", "ERROR: no"]
     assert len(lines) < 12
+
+
+async def test_a_full_disk_is_told_as_such(place: Place) -> None:
+    words = "cause: failed to write to file /cache/x.so: No space left on device (os error 28)"
+    with pytest.raises(NoSpace):
+        await place.build(install=f"echo 'error: Failed to download'; echo '{words}'; exit 1")
+    assert (await place.build() / "complete").exists()
 
 
 async def test_whoever_is_cancelled_ends_the_installer_with_all_that_it_started(place: Place, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from modelport.drivers.package_index import uv_variables
 _REQUIREMENTS = "requirements.txt"
 _TOLD_LINES = 9
 _KEPT_LINES = 200
+_FULL_DISK = os.strerror(errno.ENOSPC)
 _FULL_DISK_BYTES = 32 * 1024**2
 # What would lead the new environment's Python, or uv, into the one of modelport itself.
 _MISLEADING = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
@@ -147,8 +148,9 @@ async def _install(
     for failure, command in commands:
         code, lines = await _run(command, env, folder, lock)
         if code != 0:
-            if shutil.disk_usage(folder).free < _FULL_DISK_BYTES:
-                raise NoSpace(f"No space for libraries in `{folder.parent}`", hint="Free some space")
+            # uv unpacks in its own cache, which may lie on another disk, and takes away what it has begun.
+            if any(_FULL_DISK in line for line in lines) or shutil.disk_usage(folder).free < _FULL_DISK_BYTES:
+                raise NoSpace(f"No space for libraries in `{folder.parent}` or in uv's cache", hint="Free some space")
             raise _failed(failure, code, lines)
     environment_folder.complete(folder)
 
