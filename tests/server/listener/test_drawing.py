@@ -106,7 +106,7 @@ ARMS |= {"╔": DOWN | RIGHT, "╗": DOWN | LEFT, "╚": UP | RIGHT, "╝": UP |
 CROWDED = stack_of(
     Step("last", merge=("a", "b", "c")),
     Step("a", model="m", sources={"": "start"}, when=Condition("kind", 1)),
-    Step("b", model="n", sources={"": "start"}, when=Condition("kind", 2)),
+    Step("b", model="n", sources={"": "start"}, when=Condition("kind", (2, True))),
     Step("c", python="c.py:c", sources={"rows": "request", "kinds": "kind"}),
     Step("start", python="c.py:start", sources={"": "request"}),
     Step("kind", python="c.py:kind", sources={"": "request"}),
@@ -215,3 +215,7 @@ def test_boxes_never_touch_and_arrows_lead_down(shown: Picture) -> None:
         assert (parts[0].source, parts[-1].target) == (edge.source, edge.target)
         assert all(levels[part.target] == levels[part.source] + 1 for part in parts)
     assert min(layout.centres[one] - width / 2 for one, width in widths.items()) >= -1e-6
+
+
+def test_a_condition_of_several_values_names_them() -> None:
+    assert "if kind = 2 or true" in text_of(CROWDED)

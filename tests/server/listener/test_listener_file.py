@@ -80,6 +80,8 @@ def test_sources_are_written_in_three_ways(folder: Path, written: str, sources: 
         ("'3'", "3"),
         ("12:30", "12:30"),
         ("1e3", 1000.0),
+        ("[de, 3, false]", ("de", 3, False)),
+        ("[de]", ("de",)),
     ],
 )
 def test_conditions_mean_what_yaml_1_2_says(folder: Path, written: str, value: object) -> None:
@@ -180,9 +182,14 @@ extra: 1
             "Another step of the stack has this name",
         ),
         (
-            ONE_MODEL + "stacks:\n  s:\n    - a: {model: iris}\n    - b: {model: iris, when: {a: [1]}}\n",
+            ONE_MODEL + "stacks:\n  s:\n    - a: {model: iris}\n    - b: {model: iris, when: {a: [1, [2]]}}\n",
             "listener.yaml:8: stacks.s.b.when.a",
-            "It is a list, a text, a number, true or false is wanted",
+            "It is a list, a text, a number, true or false is wanted, or a list of such",
+        ),
+        (
+            ONE_MODEL + "stacks:\n  s:\n    - a: {model: iris}\n    - b: {model: iris, when: {a: []}}\n",
+            "listener.yaml:8: stacks.s.b.when.a",
+            "It is a list, a text",
         ),
         (ONE_MODEL.replace('8001"', '8001", command: "a \'b"'), "listener.yaml:2: servers.own.command", "It cannot be"),
         (

@@ -283,6 +283,14 @@ EMBED = Step("embed", model="embed")
             [("stacks.a.x.when", "`t` gives BYTES, which is never `3`")],
         ),
         (
+            (
+                Step("t", python=texts),
+                Step("x", model="classify", sources={"": "request"}, when=Condition("t", ("a", 3))),
+            ),
+            {},
+            [("stacks.a.x.when", "`t` gives BYTES, which is never `3`")],
+        ),
+        (
             (Step("n", python=numbers), Step("x", model="classify", sources={"": "request"}, when=Condition("n", 3))),
             {},
             [],

@@ -24,7 +24,7 @@ class Kind(StrEnum):
     TYPES = "types by name"
     ROW = "type, or types by name"
     SOURCES = "name of a step, list of names, or names by argument"
-    CONDITION = "a step with the value that it gave"
+    CONDITION = "a step with the value that it gave, or a list of some"
     NUMBERS = "numbers by name"
 
 
@@ -117,10 +117,15 @@ class Model:
 
 @dataclass(frozen=True)
 class Condition:
-    """Which rows a step is for: those for which another step gave this value."""
+    """Which rows a step is for: those for which another step gave this value, or one of these where it is a tuple."""
 
     step: str
     equals: Any
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """Return the values of which the other step must have given one."""
+        return self.equals if isinstance(self.equals, tuple) else (self.equals,)
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,8 @@ class Step:
     when: Condition | None = field(
         default=None,
         metadata=_about(
-            "The rows that it is for, such as `{language: de}`; all others pass it by.", kind=Kind.CONDITION
+            "The rows that it is for, such as `{language: de}` or `{language: [de, nl]}`; all others pass it by.",
+            kind=Kind.CONDITION,
         ),
     )
     parameters: tuple[str, ...] | None = field(

@@ -136,7 +136,7 @@ def _target(listener: Listener, name: str) -> str:
 
 def _step(stack: Stack, step: Step, listener: Listener, *, servers: bool) -> Node:
     role, notes = _does(step, listener, servers=servers)
-    condition = f"{step.when.step} = {_value(step.when.equals)}" if step.when else ""
+    condition = f"{step.when.step} = {' or '.join(map(_value, step.when.values))}" if step.when else ""
     return Node(_id(stack, step.name), role, step.name, notes, condition, last=step is stack.steps[-1])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from modelport.core.errors import InvalidArgument, Violation
 from modelport.server.listener.declaration import (
@@ -171,10 +171,15 @@ def _condition(document: Document, node: Node, path: str) -> Condition | None:
         document.refuse(path, f"It names {len(parts)} steps, one is wanted, such as `{{language: de}}`")
         return None
     ((step, value),) = parts.items()
-    if not isinstance(value, ScalarNode) or scalar(value) is None:
-        document.refuse(f"{path}.{step}", f"It is {kind_of(value)}, a text, a number, true or false is wanted")
+    listed = value.value if isinstance(value, SequenceNode) and value.value else [value]
+    values = [scalar(one) for one in listed if isinstance(one, ScalarNode)]
+    if len(values) < len(listed) or None in values:
+        wrong = next(one for one in listed if not isinstance(one, ScalarNode) or scalar(one) is None)
+        document.refuse(
+            f"{path}.{step}", f"It is {kind_of(wrong)}, a text, a number, true or false is wanted, or a list of such"
+        )
         return None
-    return Condition(step, scalar(value))
+    return Condition(step, tuple(values) if isinstance(value, SequenceNode) else values[0])
 
 
 def _routes(document: Document, node: Node) -> Routes | None:

@@ -145,7 +145,7 @@ class _Run:
         rows = common(list(taken.values()))
         if step.when is None:
             return rows
-        chosen = set(matching(self.results[step.when.step], step.when.equals))
+        chosen = set(matching(self.results[step.when.step], step.when.values))
         return [row for row in rows if row in chosen]
 
     def _released_by(self, done: Step) -> list[Step]:

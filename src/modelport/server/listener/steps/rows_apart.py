@@ -54,17 +54,17 @@ def common(parts: Sequence[Part]) -> Rows:
     return [row for row in smallest if all(row in other for other in others)] if others else smallest
 
 
-def matching(part: Part, wanted: Any) -> Rows:
-    """Return the rows of a part for which this value was given.
+def matching(part: Part, wanted: Sequence[Any]) -> Rows:
+    """Return the rows of a part for which one of these values was given.
 
     A row of one value counts as that value, whether it stands in a list, an array or the only column; bytes are
     compared as UTF-8.
     """
     batch = part.batch
-    if isinstance(batch, dict) and len(batch) == 1 and not isinstance(wanted, Mapping):
+    if isinstance(batch, dict) and len(batch) == 1 and not any(isinstance(one, Mapping) for one in wanted):
         (batch,) = batch.values()
     values = rows_in(batch)
-    return [row for row, value in zip(part.rows, values, strict=True) if _is(value, wanted)]
+    return [row for row, value in zip(part.rows, values, strict=True) if any(_is(value, one) for one in wanted)]
 
 
 def first_of(parts: Sequence[Part]) -> Part:

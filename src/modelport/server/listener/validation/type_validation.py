@@ -6,7 +6,7 @@ What the caller sends is not known, and where nothing is known nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from modelport.core.errors import Violation
@@ -37,7 +37,7 @@ def _of_stack(stack: Stack, models: Mapping[str, Model], functions: Functions) -
         place = f"stacks.{stack.name}.{step.name}"
         come = {argument: (source, given.get(source)) for argument, source in taken[step.name].items()}
         if step.when is not None:
-            yield from _of_condition(step.when.equals, given.get(step.when.step), f"{place}.when", step.when.step)
+            yield from _of_condition(step.when.values, given.get(step.when.step), f"{place}.when", step.when.step)
         if step.merge:
             yield from _of_merge(come, place)
             given[step.name] = next((one for _, one in come.values() if one is not None), None)
@@ -119,7 +119,7 @@ def _of_merge(come: Come, place: str) -> Iterator[Violation]:
             yield Violation(f"{place}.merge", f"`{source}` does not go with `{first}`: {reason}")
 
 
-def _of_condition(equals: Any, given: RowType, place: str, source: str) -> Iterator[Violation]:
+def _of_condition(values: Sequence[Any], given: RowType, place: str, source: str) -> Iterator[Violation]:
     single = next(iter(given.values())) if isinstance(given, Mapping) and len(given) == 1 else given
     if isinstance(single, Mapping):
         yield Violation(place, f"`{source}` gives {listed(single)}; one value is wanted that can be compared")
@@ -130,9 +130,11 @@ def _of_condition(equals: Any, given: RowType, place: str, source: str) -> Itera
         yield Violation(place, f"`{source}` gives {single}, which cannot be compared with one value")
         return
     words = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
-    value = TensorType(words.get(type(equals), ""), ())
-    if mismatch(TensorType(single.datatype, ()), value) and mismatch(value, TensorType(single.datatype, ())):
-        yield Violation(place, f"`{source}` gives {single}, which is never `{equals}`")
+    one_given = TensorType(single.datatype, ())
+    for value in values:
+        wanted = TensorType(words.get(type(value), ""), ())
+        if mismatch(one_given, wanted) and mismatch(wanted, one_given):
+            yield Violation(place, f"`{source}` gives {single}, which is never `{value}`")
 
 
 def _misfit(source: str, given: RowType, wanted: RowType, place: str, what: str = "") -> Iterator[Violation]:
