@@ -2,7 +2,6 @@
 
 import os
 import sys
-import zipfile
 from pathlib import Path
 
 import anyio
@@ -11,6 +10,7 @@ import pytest
 from modelport.core.environments import Environment
 from modelport.drivers.package_index import pip_options, uv_variables
 from modelport.drivers.python_environment import build
+from tests.conformance.environments import package
 
 
 @pytest.fixture
@@ -93,15 +93,11 @@ def test_a_file_that_is_none_is_passed_over(home: Path) -> None:
 async def test_the_real_installer_finds_a_package_where_only_pip_was_told_of_it(home: Path, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
-    with zipfile.ZipFile(wheels / "tiny_thing-1.0-py3-none-any.whl", "w") as archive:
-        archive.writestr("tiny_thing.py", "ANSWER = 42")
-        archive.writestr("tiny_thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n")
-        archive.writestr("tiny_thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr("tiny_thing-1.0.dist-info/RECORD", "")
+    package(wheels, "tiny_thing")
     configure(home / ".config/pip", f"[global]\nfind-links = {wheels}\nno-index = true\n")
     unsaid = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     environ = {**unsaid, **environ_of(home), "UV_CACHE_DIR": str(tmp_path / "cache")}
     wanted = Environment("", ("tiny-thing==1.0",))
     folder = await build(tmp_path / "environments", wanted, python=Path(sys.executable), environ=environ)
-    command = [folder / ".venv/bin/python", "-c", "import tiny_thing; print(tiny_thing.ANSWER)"]
-    assert (await anyio.run_process(command)).stdout == b"42\n"
+    command = [folder / ".venv/bin/python", "-c", "import tiny_thing; print(tiny_thing.__doc__)"]
+    assert (await anyio.run_process(command)).stdout == b"tiny_thing\n"

@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-import zipfile
 from pathlib import Path, PurePosixPath
 
 import anyio
@@ -15,6 +14,7 @@ from modelport.core.environments import Environment, PackageFile
 from modelport.core.errors import EnvironmentBuildFailed, NoSpace
 from modelport.drivers.environment_folder import prune
 from modelport.drivers.python_environment import build, find_python
+from tests.conformance.environments import package
 
 pytestmark = pytest.mark.anyio
 
@@ -179,18 +179,12 @@ def test_a_python_that_is_not_there_is_named_with_the_one_that_is() -> None:
 
 @pytest.mark.slow
 async def test_the_real_installer_installs_a_package_that_the_environments_python_imports(tmp_path: Path) -> None:
-    wheel = tmp_path / "tiny_thing-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny_thing.py", "ANSWER = 42")
-        archive.writestr("tiny_thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n")
-        archive.writestr("tiny_thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr("tiny_thing-1.0.dist-info/RECORD", "")
-    environment = Environment("", (), (PackageFile(PurePosixPath(wheel), "0"),))
+    environment = Environment("", (), (package(tmp_path, "tiny_thing"),))
     environ = {**os.environ, "PIP_NO_INDEX": "1"}
     folder = await build(tmp_path / "envs", environment, python=Path(sys.executable), environ=environ)
-    command = [folder / ".venv" / "bin" / "python", "-c", "import tiny_thing; print(tiny_thing.ANSWER)"]
+    command = [folder / ".venv" / "bin" / "python", "-c", "import tiny_thing; print(tiny_thing.__doc__)"]
     answer = await anyio.run_process(command)
-    assert answer.stdout == b"42\n"
+    assert answer.stdout == b"tiny_thing\n"
 
 
 def _runs(pid: int) -> bool:
