@@ -172,14 +172,14 @@ def _condition(document: Document, node: Node, path: str) -> Condition | None:
         return None
     ((step, value),) = parts.items()
     listed = value.value if isinstance(value, SequenceNode) and value.value else [value]
-    values = [scalar(one) for one in listed if isinstance(one, ScalarNode)]
-    if len(values) < len(listed) or None in values:
-        wrong = next(one for one in listed if not isinstance(one, ScalarNode) or scalar(one) is None)
+    values = tuple(scalar(one) if isinstance(one, ScalarNode) else None for one in listed)
+    if None in values:
+        wrong = kind_of(listed[values.index(None)])
         document.refuse(
-            f"{path}.{step}", f"It is {kind_of(wrong)}, a text, a number, true or false is wanted, or a list of such"
+            f"{path}.{step}", f"It is {wrong}, a text, a number, true or false is wanted, or a list of such"
         )
         return None
-    return Condition(step, tuple(values) if isinstance(value, SequenceNode) else values[0])
+    return Condition(step, values if isinstance(value, SequenceNode) else values[0])
 
 
 def _routes(document: Document, node: Node) -> Routes | None:
